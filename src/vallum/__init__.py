@@ -1,0 +1,1 @@
+"""Vallum: the security layer for business data in PostgreSQL."""

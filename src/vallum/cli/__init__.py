@@ -1,0 +1,1 @@
+"""The command line: commands, and the only place that knows exit codes."""

@@ -1,0 +1,531 @@
+"""Evaluate a rule's domain text for one actor, without `eval`.
+
+The text is parsed to Python's syntax tree and walked; only the nodes, names, attributes
+and methods listed here exist. Records are read through a `RecordReader`, as superuser,
+as Odoo does. Invariant: whatever is not listed raises ForbiddenExpression, and the
+caller denies.
+Source: the evaluation context of Odoo's record rules (`user`, `company_id`,
+`company_ids`, `time`), docs/design/domain.md.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final, Protocol
+
+from vallum.domain.ast import Domain
+from vallum.domain.parse import parse
+from vallum.kernel import ForbiddenExpression, VallumError
+from vallum.schema import X2MANY_TYPES, Schema
+
+__all__ = ["RecordReader", "Records", "RuleContext", "evaluate", "evaluate_domain", "names_in"]
+
+MAX_TEXT: Final = 100_000
+MAX_STEPS: Final = 200_000
+MAX_SIZE: Final = 1_000_000
+
+
+class RecordReader(Protocol):
+    """Reads fields as superuser, inactive records of x2many fields left out."""
+
+    @property
+    def schema(self) -> Schema:
+        """The schema the records are of."""
+
+    def read(self, model: str, ids: Sequence[int], field: str) -> Mapping[int, Any]:
+        """Per id the value: a scalar, an id or None for a many2one, ids for an x2many."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleContext:
+    """The names a rule may use, for one actor."""
+
+    reader: RecordReader
+    user_id: int
+    company_id: int | None
+    company_ids: tuple[int, ...]
+    user_companies: tuple[int, ...]
+    now: datetime
+
+
+class Records:
+    """A set of records within an expression: `user`, `user.partner_id`, `user.env.companies`."""
+
+    __slots__ = ("_context", "ids", "model")
+
+    def __init__(self, context: RuleContext, model: str, ids: Sequence[int]) -> None:
+        self._context = context
+        self.model = model
+        self.ids = tuple(dict.fromkeys(ids))
+
+    def get(self, name: str) -> Any:
+        """The attribute `name`, as an Odoo recordset gives it."""
+        if name == "ids":
+            return list(self.ids)
+        if name == "id":
+            return self._one(name) if self.ids else False
+        if name == "env":
+            return _Env(self._context)
+        if name in _RECORD_METHODS:
+            return _Method(self, name)
+        field = self._context.reader.schema.field(self.model, name)
+        values = self._context.reader.read(self.model, self.ids, name)
+        if field.relational:
+            found: list[int] = []
+            for record in self.ids:
+                value = values.get(record)
+                if field.type in X2MANY_TYPES:
+                    found.extend(value or ())
+                elif value:
+                    found.append(value)
+            return Records(self._context, field.comodel or "", found)
+        if not self.ids:
+            return False
+        value = values.get(self._one(name))
+        return False if value is None and field.type != "boolean" else value or False if field.type == "boolean" else value
+
+    def mapped(self, path: str) -> Any:
+        """The values along a dotted path: records for a relation, a list otherwise."""
+        current: Any = self
+        names = path.split(".")
+        for position, name in enumerate(names):
+            field = self._context.reader.schema.field(current.model, name)
+            if field.relational:
+                current = current.get(name)
+            elif position < len(names) - 1:
+                raise ForbiddenExpression(f"`{path}` goes on behind the plain field `{name}`")
+            else:
+                return [Records(self._context, current.model, [i]).get(name) for i in current.ids]
+        return current
+
+    def _one(self, name: str) -> int:
+        if len(self.ids) != 1:
+            raise ForbiddenExpression(f"`{name}` is asked of {len(self.ids)} records of `{self.model}`, not of one")
+        return self.ids[0]
+
+    def __bool__(self) -> bool:
+        return bool(self.ids)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[Records]:
+        return (Records(self._context, self.model, [i]) for i in self.ids)
+
+    def __contains__(self, item: object) -> bool:
+        return isinstance(item, Records) and item.model == self.model and set(item.ids) <= set(self.ids)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Records) and (self.model, set(self.ids)) == (other.model, set(other.ids))
+
+    def __hash__(self) -> int:
+        return hash((self.model, frozenset(self.ids)))
+
+    def __or__(self, other: object) -> Records:
+        return self._with(other, (*self.ids, *_ids_of(self, other)))
+
+    __add__ = __or__
+
+    def __and__(self, other: object) -> Records:
+        keep = set(_ids_of(self, other))
+        return self._with(other, [i for i in self.ids if i in keep])
+
+    def __sub__(self, other: object) -> Records:
+        drop = set(_ids_of(self, other))
+        return self._with(other, [i for i in self.ids if i not in drop])
+
+    def _with(self, _: object, ids: Sequence[int]) -> Records:
+        return Records(self._context, self.model, ids)
+
+
+def _ids_of(records: Records, other: object) -> tuple[int, ...]:
+    if not isinstance(other, Records) or other.model != records.model:
+        raise ForbiddenExpression(f"records of `{records.model}` are combined with something else")
+    return other.ids
+
+
+_RECORD_METHODS: Final = frozenset({"mapped", "has_group", "exists", "sudo", "_is_internal", "_is_portal", "_is_public", "_get_group_ids"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Env:
+    """`user.env`: of it only the companies, the user and its id."""
+
+    context: RuleContext
+
+    def get(self, name: str) -> Any:
+        context = self.context
+        match name:
+            case "companies":
+                return Records(context, "res.company", context.user_companies)
+            case "company":
+                own = context.reader.read("res.users", [context.user_id], "company_id").get(context.user_id)
+                return Records(context, "res.company", [own] if own else [])
+            case "user":
+                return Records(context, "res.users", [context.user_id])
+            case "uid":
+                return context.user_id
+        raise ForbiddenExpression(f"`env.{name}` is not available in a rule")
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    owner: Any
+    name: str
+
+
+class _Time:
+    """`time`: only what formats the present moment."""
+
+
+class _Module:
+    """`datetime`, `relativedelta`-free: the date classes rules use."""
+
+
+def evaluate_domain(text: str, context: RuleContext, *, where: str | None = None) -> Domain:
+    """The domain a rule's text gives for this actor.
+
+    Raises: ForbiddenExpression, MalformedDomain, UnknownOperator, UnknownField.
+    """
+    if not text.strip():
+        return parse([])
+    return parse(_listed(evaluate(text, context, where=where)), where=where)
+
+
+def evaluate(text: str, context: RuleContext, *, where: str | None = None) -> Any:
+    """The value of an expression.
+
+    Raises: ForbiddenExpression (also for errors within, such as a division by zero).
+    """
+    tree = _tree(text, where)
+    try:
+        return _Evaluator(context).visit(tree, {})
+    except VallumError as error:
+        if error.where is None:
+            error.where = where
+        raise
+    except RecursionError as error:
+        raise ForbiddenExpression("the expression is nested too deeply", where=where) from error
+    except (ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise ForbiddenExpression(f"the expression fails: {error}", where=where) from error
+
+
+def names_in(text: str) -> frozenset[str]:
+    """The free names an expression mentions; empty for a text that cannot be parsed."""
+    try:
+        tree = _tree(text, None)
+    except ForbiddenExpression:
+        return frozenset()
+    return frozenset(n.id for n in ast.walk(tree) if isinstance(n, ast.Name))
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> ast.expr:
+    return ast.parse(text.strip(), mode="eval").body
+
+
+def _tree(text: str, where: str | None) -> ast.expr:
+    if len(text) > MAX_TEXT:
+        raise ForbiddenExpression(f"the expression is longer than {MAX_TEXT:,} characters", where=where)
+    try:
+        return _parsed(text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise ForbiddenExpression(f"the expression cannot be parsed: {error}", where=where) from error
+
+
+def _listed(value: Any) -> Any:
+    """Records within a domain stand for their ids."""
+    if isinstance(value, Records):
+        return list(value.ids)
+    if isinstance(value, list | tuple):
+        return [_listed(v) for v in value]
+    return value
+
+
+_BINARY: Final[Mapping[type[ast.operator], Callable[[Any, Any], Any]]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.BitOr: operator.or_,
+    ast.BitAnd: operator.and_,
+}
+_COMPARE: Final[Mapping[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda a, b: a in b,
+    ast.NotIn: lambda a, b: a not in b,
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
+}
+_FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
+    "len": len,
+    "list": list,
+    "tuple": tuple,
+    "set": set,
+    "sorted": sorted,
+    "bool": bool,
+    "int": int,
+    "str": str,
+    "float": float,
+    "min": min,
+    "max": max,
+    "sum": sum,
+    "any": any,
+    "all": all,
+    "abs": abs,
+}
+_METHODS: Final[Mapping[type, frozenset[str]]] = {
+    str: frozenset({"lower", "upper", "strip", "split", "startswith", "endswith", "join"}),
+    list: frozenset({"index", "count"}),
+    dict: frozenset({"get"}),
+    date: frozenset({"strftime", "isoformat", "replace", "weekday"}),
+    datetime: frozenset({"strftime", "isoformat", "replace", "date", "weekday"}),
+}
+_DATE_ATTRIBUTES: Final = frozenset({"year", "month", "day", "hour", "minute", "second"})
+
+
+class _Evaluator:
+    """Walks an expression; `scope` holds the variables of comprehensions."""
+
+    def __init__(self, context: RuleContext) -> None:
+        self.context = context
+        self.steps = 0
+
+    def visit(self, node: ast.expr, scope: Mapping[str, Any]) -> Any:
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            raise ForbiddenExpression("the expression takes too many steps")
+        method = _VISITORS.get(type(node))
+        if method is None:
+            raise ForbiddenExpression(f"{type(node).__name__} is not allowed in a rule")
+        return method(self, node, scope)
+
+    def _constant(self, node: ast.Constant, _: Mapping[str, Any]) -> Any:
+        if isinstance(node.value, bytes | complex) or node.value is Ellipsis:
+            raise ForbiddenExpression(f"the constant {node.value!r} is not allowed in a rule")
+        return node.value
+
+    def _name(self, node: ast.Name, scope: Mapping[str, Any]) -> Any:
+        if node.id in scope:
+            return scope[node.id]
+        context = self.context
+        match node.id:
+            case "user":
+                return Records(context, "res.users", [context.user_id])
+            case "company_id":
+                return context.company_id or False
+            case "company_ids":
+                return list(context.company_ids)
+            case "uid":
+                return context.user_id
+            case "time":
+                return _Time()
+            case "datetime":
+                return _Module()
+            case "true" | "false":
+                return node.id == "true"
+        if node.id in _FUNCTIONS:
+            return _FUNCTIONS[node.id]
+        raise ForbiddenExpression(
+            f"the name `{node.id}` is not available in a rule",
+            fix="available are user, company_id, company_ids, time and plain functions",
+        )
+
+    def _sequence(self, node: ast.List | ast.Tuple | ast.Set, scope: Mapping[str, Any]) -> Any:
+        items: list[Any] = []
+        for element in node.elts:
+            if isinstance(element, ast.Starred):
+                items.extend(self.visit(element.value, scope))
+            else:
+                items.append(self.visit(element, scope))
+        return tuple(items) if isinstance(node, ast.Tuple) else set(items) if isinstance(node, ast.Set) else items
+
+    def _dict(self, node: ast.Dict, scope: Mapping[str, Any]) -> Any:
+        if any(key is None for key in node.keys):
+            raise ForbiddenExpression("`**` is not allowed in a rule")
+        return {self.visit(k, scope): self.visit(v, scope) for k, v in zip(node.keys, node.values, strict=True) if k}
+
+    def _bool(self, node: ast.BoolOp, scope: Mapping[str, Any]) -> Any:
+        stop_on = isinstance(node.op, ast.Or)
+        value: Any = None
+        for part in node.values:
+            value = self.visit(part, scope)
+            if bool(value) == stop_on:
+                break
+        return value
+
+    def _unary(self, node: ast.UnaryOp, scope: Mapping[str, Any]) -> Any:
+        value = self.visit(node.operand, scope)
+        match node.op:
+            case ast.Not():
+                return not value
+            case ast.USub():
+                return -value
+            case ast.UAdd():
+                return +value
+        raise ForbiddenExpression("`~` is not allowed in a rule")
+
+    def _binary(self, node: ast.BinOp, scope: Mapping[str, Any]) -> Any:
+        function = _BINARY.get(type(node.op))
+        if function is None:
+            raise ForbiddenExpression(f"{type(node.op).__name__} is not allowed in a rule")
+        left, right = self.visit(node.left, scope), self.visit(node.right, scope)
+        if isinstance(node.op, ast.Mult) and (_size(left) * _number(right) > MAX_SIZE or _size(right) * _number(left) > MAX_SIZE):
+            raise ForbiddenExpression("the expression builds too large a value")
+        if isinstance(node.op, ast.Mod) and isinstance(left, str):
+            raise ForbiddenExpression("formatting with `%` is not allowed in a rule")
+        return function(left, right)
+
+    def _compare(self, node: ast.Compare, scope: Mapping[str, Any]) -> bool:
+        left = self.visit(node.left, scope)
+        for op, part in zip(node.ops, node.comparators, strict=True):
+            right = self.visit(part, scope)
+            if not _COMPARE[type(op)](left, right):
+                return False
+            left = right
+        return True
+
+    def _choice(self, node: ast.IfExp, scope: Mapping[str, Any]) -> Any:
+        return self.visit(node.body if self.visit(node.test, scope) else node.orelse, scope)
+
+    def _subscript(self, node: ast.Subscript, scope: Mapping[str, Any]) -> Any:
+        value = self.visit(node.value, scope)
+        if isinstance(value, Records):
+            if not isinstance(node.slice, ast.Slice):
+                return value.get(str(key)) if isinstance(key := self.visit(node.slice, scope), str) else list(value)[key]
+            return Records(self.context, value.model, value.ids[self._slice(node.slice, scope)])
+        if not isinstance(value, list | tuple | str | dict):
+            raise ForbiddenExpression("only lists, texts and records can be subscripted in a rule")
+        return value[self._slice(node.slice, scope) if isinstance(node.slice, ast.Slice) else self.visit(node.slice, scope)]
+
+    def _slice(self, node: ast.Slice, scope: Mapping[str, Any]) -> slice:
+        return slice(*(None if part is None else self.visit(part, scope) for part in (node.lower, node.upper, node.step)))
+
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp, scope: Mapping[str, Any]) -> Any:
+        items = [self.visit(node.elt, inner) for inner in self._scopes(node.generators, scope)]
+        return set(items) if isinstance(node, ast.SetComp) else items
+
+    def _scopes(self, generators: Sequence[ast.comprehension], scope: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        if not generators:
+            yield scope
+            return
+        first, *others = generators
+        if not isinstance(first.target, ast.Name) or first.is_async:
+            raise ForbiddenExpression("a comprehension in a rule has one plain variable")
+        for item in self.visit(first.iter, scope):
+            inner = {**scope, first.target.id: item}
+            if all(self.visit(condition, inner) for condition in first.ifs):
+                yield from self._scopes(others, inner)
+
+    def _attribute(self, node: ast.Attribute, scope: Mapping[str, Any]) -> Any:
+        value = self.visit(node.value, scope)
+        name = node.attr
+        if isinstance(value, Records | _Env):
+            return value.get(name)
+        if isinstance(value, _Time) and name in ("strftime", "time", "localtime", "gmtime"):
+            return _Method(value, name)
+        if isinstance(value, _Module):
+            if name in ("date", "datetime", "timedelta"):
+                return {"date": date, "datetime": datetime, "timedelta": timedelta}[name]
+        elif value in (date, datetime) and name in ("today", "now", "utcnow"):
+            return _Method(value, name)
+        elif isinstance(value, date) and name in _DATE_ATTRIBUTES:
+            return getattr(value, name)
+        elif any(isinstance(value, kind) and name in names for kind, names in _METHODS.items()):
+            return _Method(value, name)
+        raise ForbiddenExpression(f"`.{name}` is not available here in a rule")
+
+    def _call(self, node: ast.Call, scope: Mapping[str, Any]) -> Any:
+        function = self.visit(node.func, scope)
+        if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
+            raise ForbiddenExpression("`*` arguments are not allowed in a rule")
+        arguments = [self.visit(a, scope) for a in node.args]
+        named = {k.arg: self.visit(k.value, scope) for k in node.keywords if k.arg}
+        if isinstance(function, _Method):
+            return self._method(function, arguments, named)
+        if function is timedelta or function in (date, datetime) or function in _FUNCTIONS.values():
+            return function(*arguments, **named)
+        raise ForbiddenExpression("only the functions of the rule language can be called")
+
+    def _method(self, method: _Method, arguments: list[Any], named: dict[str, Any]) -> Any:
+        owner, name, now = method.owner, method.name, self.context.now
+        if isinstance(owner, Records):
+            return self._record_method(owner, name, arguments)
+        if isinstance(owner, _Time):
+            return now.strftime(str(arguments[0])) if name == "strftime" else now.timestamp() if name == "time" else now.timetuple()
+        if owner is date:
+            return now.date()
+        if owner is datetime:
+            return now
+        return getattr(owner, name)(*arguments, **named)
+
+    def _record_method(self, owner: Records, name: str, arguments: list[Any]) -> Any:
+        if name == "mapped" and len(arguments) == 1 and isinstance(arguments[0], str):
+            return owner.mapped(arguments[0])
+        if name in ("sudo", "exists"):
+            return owner
+        if owner.model == "res.users":
+            groups = self._group_names(owner)
+            match name, arguments:
+                case "has_group", [str(group)]:
+                    return group in groups
+                case "_is_internal", []:
+                    return "base.group_user" in groups
+                case "_is_portal", []:
+                    return "base.group_portal" in groups
+                case "_is_public", []:
+                    return "base.group_public" in groups
+                case "_get_group_ids", []:
+                    return list(self._groups(owner))
+        raise ForbiddenExpression(f"`{name}` cannot be called this way in a rule")
+
+    def _groups(self, user: Records) -> tuple[int, ...]:
+        fields = self.context.reader.schema.model("res.users").fields
+        name = next(n for n in ("all_group_ids", "groups_id", "group_ids") if n in fields)
+        found: Records = user.get(name)
+        return found.ids
+
+    def _group_names(self, user: Records) -> frozenset[str]:
+        names = self.context.reader.read("res.groups", self._groups(user), "xml_id")
+        return frozenset(str(n) for n in names.values() if n)
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, str | list | tuple) else 0
+
+
+def _number(value: Any) -> int:
+    return int(value) if isinstance(value, int | float) else 0
+
+
+_VISITORS: Final[Mapping[type[ast.expr], Callable[[_Evaluator, Any, Mapping[str, Any]], Any]]] = {
+    ast.Constant: _Evaluator._constant,
+    ast.Name: _Evaluator._name,
+    ast.List: _Evaluator._sequence,
+    ast.Tuple: _Evaluator._sequence,
+    ast.Set: _Evaluator._sequence,
+    ast.Dict: _Evaluator._dict,
+    ast.BoolOp: _Evaluator._bool,
+    ast.UnaryOp: _Evaluator._unary,
+    ast.BinOp: _Evaluator._binary,
+    ast.Compare: _Evaluator._compare,
+    ast.IfExp: _Evaluator._choice,
+    ast.Subscript: _Evaluator._subscript,
+    ast.ListComp: _Evaluator._comprehension,
+    ast.SetComp: _Evaluator._comprehension,
+    ast.GeneratorExp: _Evaluator._comprehension,
+    ast.Attribute: _Evaluator._attribute,
+    ast.Call: _Evaluator._call,
+}

@@ -1,0 +1,653 @@
+"""Lower domains as Odoo 19 reads them.
+
+Pure. Odoo 19 rewrites a domain to few operators (`in`, inequalities, `like`, `any`),
+then reads it: NULL counts as the field's falsy value, negation is IS NOT TRUE, moments
+are whole seconds, records are compared through `any`.
+Source: behaviour of Odoo 19.0, held against its own answers; docs/design/domain.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from vallum.domain.ast import (
+    FALSE,
+    TRUE,
+    And,
+    Condition,
+    Constant,
+    Domain,
+    Not,
+    Or,
+    all_of,
+    any_of,
+    negate,
+)
+from vallum.domain.env import Env
+from vallum.domain.filter import (
+    ALWAYS,
+    NEVER,
+    ROW_SETS,
+    Compare,
+    Filter,
+    Holds,
+    Ids,
+    IsNull,
+    Like,
+    No,
+    Ref,
+    Row,
+    RowSet,
+    Select,
+    Within,
+    every,
+    some,
+)
+from vallum.domain.lower import NEGATIVE, POSITIVE, Lowering, root
+from vallum.domain.values import as_date, as_datetime, column_value, is_whole_date, parse_relative, start_of_day
+from vallum.kernel import InvalidValue, UnknownField, UnknownOperator, UnsupportedDomain
+from vallum.schema import Field, Model
+
+__all__ = ["Lowering19"]
+
+_OPPOSITE: Final = {**POSITIVE, **{v: k for k, v in POSITIVE.items()}}
+_INEQUALITY: Final = {"<": ">=", ">": "<=", ">=": "<", "<=": ">"}
+_ANY: Final = frozenset({"any", "not any", "any!", "not any!"})
+_FALSY: Final = {
+    "boolean": False,
+    "integer": 0,
+    "float": 0.0,
+    "monetary": 0.0,
+    "char": "",
+    "text": "",
+    "html": "",
+}
+
+
+class Lowering19(Lowering):
+    """Odoo 19."""
+
+    def plain_search(
+        self, model: Model, domain: Domain, env: Env, *, active_test: bool = True, bypass: bool = False
+    ) -> Filter:
+        if env.access is not None and not bypass:
+            env.access.check_model(model)
+        at = root(model)
+        if active_test and self.active_condition(model, domain, env):
+            domain = all_of((domain, Condition(model.active_name or "", "=", True)))
+        settled = self.settled(model, domain, env)
+        if settled == FALSE:
+            return NEVER
+        where = self._lower(model, settled, env, at)
+        if env.access is not None and not bypass:
+            where = every((where, env.access.rules(model, env)))
+        return where
+
+    def lower(self, model: Model, domain: Domain, env: Env, row: Row) -> Filter:
+        return self._lower(model, self.settled(model, domain, env), env, row)
+
+    def uses_parent_path(self, model: Model, parent: str | None) -> bool:
+        return parent is None or parent == model.parent_name
+
+    # first: rewrite
+
+    def settled(self, model: Model, domain: Domain, env: Env) -> Domain:
+        """The domain rewritten until only the operators of `_condition` are left."""
+        match domain:
+            case And(children):
+                parts = all_of(self.settled(model, c, env) for c in children)
+                return _merged(parts, model) if isinstance(parts, And) else parts
+            case Or(children):
+                parts = any_of(self.settled(model, c, env) for c in children)
+                return _merged(parts, model) if isinstance(parts, Or) else parts
+            case Not(child):
+                return self._not(model, child, env)
+            case Condition():
+                return self._settled_condition(model, domain, env)
+        return domain
+
+    def _not(self, model: Model, domain: Domain, env: Env) -> Domain:
+        """Negation moves inwards as far as there are opposite operators."""
+        match domain:
+            case And(children):
+                return self.settled(model, any_of(negate(c) for c in children), env)
+            case Or(children):
+                return self.settled(model, all_of(negate(c) for c in children), env)
+            case Condition(path, operator, value) if "." not in path and operator in _OPPOSITE:
+                return self.settled(model, Condition(path, _OPPOSITE[operator], value), env)
+        return self._opposite(model, self.settled(model, domain, env))
+
+    def _opposite(self, model: Model, settled: Domain) -> Domain:
+        match settled:
+            case Constant(value):
+                return FALSE if value else TRUE
+            case And(children):
+                return any_of(self._opposite(model, c) for c in children)
+            case Or(children):
+                return all_of(self._opposite(model, c) for c in children)
+            case Not(child):
+                return child
+            case Condition(path, operator, value):
+                if operator in _OPPOSITE and "." not in path:
+                    return Condition(path, _OPPOSITE[operator], value)
+                if operator in _INEQUALITY:
+                    opposite = Condition(path, _INEQUALITY[operator], value)
+                    if _falsy(model.field(settled.head)) is None:
+                        return any_of((Condition(path, "in", (False,)), opposite))
+                    return opposite
+        return Not(settled)
+
+    def _settled_condition(self, model: Model, condition: Condition, env: Env) -> Domain:
+        field = model.field(condition.head)
+        operator, value = condition.operator, condition.value
+        if condition.rest and field.relational:
+            inner = Condition(condition.rest, operator, value)
+            return self._settled_condition(model, Condition(field.name, "any", inner), env)
+        if operator in ("child_of", "parent_of"):
+            return condition
+        if operator == "=?":
+            return self._settled_condition(model, replace(condition, operator="="), env) if value else TRUE
+        if operator in ("=", "!="):
+            values = value if isinstance(value, tuple) and value else (False,) if value == () else (value,)
+            if isinstance(value, ROW_SETS):
+                values = value
+            return self._settled_condition(
+                model, Condition(condition.path, "in" if operator == "=" else "not in", values), env
+            )
+        if operator in ("in", "not in"):
+            return self._settled_in(model, field, condition, env)
+        if operator in _ANY:
+            return self._settled_any(model, field, condition, env)
+        if operator.endswith("like"):
+            return self._settled_like(model, field, condition, env)
+        return self._settled_inequality(field, condition, env)
+
+    def _settled_in(self, model: Model, field: Field, condition: Condition, env: Env) -> Domain:
+        operator, value = condition.operator, condition.value
+        if isinstance(value, ROW_SETS):
+            return condition
+        if not isinstance(value, tuple):
+            value = (value,)
+        if not value:
+            return FALSE if operator == "in" else TRUE
+        if field.relational:
+            names = tuple(v for v in value if isinstance(v, str))
+            others = tuple(v for v in value if not isinstance(v, str))
+            if names:
+                by_name = self._any_named(model, field, operator, "in", names, env)
+                if not others:
+                    return by_name
+                join = any_of if operator == "in" else all_of
+                return join((by_name, Condition(field.name, operator, others)))
+        if field.type == "boolean":
+            return _settled_boolean(condition.path, operator, value)
+        if field.type == "date" and not condition.rest:
+            value = tuple(v if v is False else _day(field, v, env) for v in value)
+        if field.type == "datetime" and not condition.rest:
+            return self._settled_moments(model, field, operator, value, env)
+        return Condition(condition.path, operator, value)
+
+    def _settled_moments(
+        self, model: Model, field: Field, operator: str, values: Sequence[Any], env: Env
+    ) -> Domain:
+        """A moment equals every instant of its second."""
+        moments = [v if v is False else _moment(field, v, env)[0].replace(microsecond=0) for v in values]
+        if all(m is False for m in moments):
+            return Condition(field.name, operator, (False,))
+        second = timedelta(seconds=1)
+        parts: list[Domain] = [
+            Condition(field.name, "in", (False,))
+            if m is False
+            else all_of((Condition(field.name, ">=", m), Condition(field.name, "<", m + second)))
+            for m in moments
+        ]
+        found = any_of(parts)
+        return found if operator == "in" else self._opposite(model, found)
+
+    def _settled_any(self, model: Model, field: Field, condition: Condition, env: Env) -> Domain:
+        operator, value = condition.operator, condition.value
+        if isinstance(value, ROW_SETS):
+            return condition
+        if field.name == "id":
+            return self.settled(model, value if operator in ("any", "any!") else negate(value), env)
+        if not field.relational:
+            raise UnknownOperator(f"`{operator}` does not apply to `{field}`, a {field.type}")
+        inner = self.settled(self.comodel(field, env), value, env)
+        if inner == FALSE:
+            return FALSE if operator in ("any", "any!") else TRUE
+        return Condition(field.name, operator, inner)
+
+    def _any_named(
+        self, model: Model, field: Field, operator: str, by: str, value: Any, env: Env
+    ) -> Domain:
+        outer = "not any" if operator in NEGATIVE else "any"
+        return self._settled_any(
+            model, field, Condition(field.name, outer, Condition("display_name", by, value)), env
+        )
+
+    def _settled_like(self, model: Model, field: Field, condition: Condition, env: Env) -> Domain:
+        operator, value = condition.operator, condition.value
+        if not value:
+            unset = (operator in NEGATIVE) == ("=" in operator)
+            if field.relational or "=" in operator:
+                return self._settled_condition(
+                    model, Condition(condition.path, "!=" if unset else "=", False), env
+                )
+            return TRUE if unset else FALSE
+        if not isinstance(value, str):
+            if "=" in operator:
+                raise InvalidValue(f"the pattern for `{field}` must be a text")
+            value = str(value)
+        if field.relational:
+            return self._any_named(model, field, operator, POSITIVE.get(operator, operator), value, env)
+        return Condition(condition.path, operator, value)
+
+    def _settled_inequality(self, field: Field, condition: Condition, env: Env) -> Domain:
+        operator, value = condition.operator, condition.value
+        if isinstance(value, tuple):
+            raise InvalidValue(f"`{operator}` does not take a list (for `{field}`)")
+        if field.relational and isinstance(value, str):
+            raise InvalidValue(f"`{operator}` does not compare names (for `{field}`)")
+        if field.type == "boolean":
+            raise UnknownOperator(f"`{operator}` does not apply to `{field}`, a boolean")
+        if condition.rest or field.type not in ("date", "datetime"):
+            return condition
+        if value is False:
+            return FALSE
+        if field.type == "date":
+            return Condition(field.name, operator, _day(field, value, env))
+        moment, whole_day = _moment(field, value, env)
+        moment = moment.replace(microsecond=0)
+        step = timedelta(days=1) if whole_day else timedelta(seconds=1)
+        try:
+            if operator == ">":
+                return Condition(field.name, ">=", moment + step)
+            if operator == "<=":
+                return Condition(field.name, "<", moment + step)
+        except OverflowError:
+            return FALSE if operator == ">" else Condition(field.name, "not in", (False,))
+        return Condition(field.name, operator, moment)
+
+    # then: read
+
+    def _lower(self, model: Model, domain: Domain, env: Env, row: Row) -> Filter:
+        match domain:
+            case Constant(value):
+                return ALWAYS if value else NEVER
+            case And(children):
+                return every(self._lower(model, c, env, row) for c in children)
+            case Or(children):
+                return some(self._lower(model, c, env, row) for c in children)
+            case Not(child):
+                return Holds(self._lower(model, child, env, row), False)
+            case Condition():
+                return self._condition(model, domain, env, row)
+
+    def _condition(self, model: Model, condition: Condition, env: Env, row: Row) -> Filter:
+        field = model.field(condition.head)
+        operator, value = condition.operator, condition.value
+        if field.inherited:
+            return self._inherited(model, field, condition, env, row)
+        if not field.stored and str(field) not in env.named.columns:
+            return self._unstored(condition, field, model, env, row)
+        if operator in ("child_of", "parent_of"):
+            return self._hierarchy(model, field, condition, env, row)
+        if condition.rest:
+            return self._beyond(field, condition, env, row)
+        if field.type == "boolean" and operator in ("in", "not in"):
+            wanted = {True} if value == (True,) else {False} if value == (False,) else {True, False}
+            if len(wanted) == 2:
+                return ALWAYS if operator == "in" else NEVER
+            true = Compare(self.ref(field, env, row), "=", True)
+            return Holds(true, (True in wanted) == (operator == "in"))
+        if operator in _ANY and not isinstance(value, ROW_SETS):
+            if field.type == "many2one":
+                return self._many2one_any(field, operator, value, env, row)
+            return self._x2many_any(field, operator, value, env, row)
+        if field.x2many:
+            return self._x2many_in(field, operator, value, env, row)
+        if field.type == "binary" and field.column is None:
+            if operator not in ("in", "not in") or value != (False,):
+                raise UnsupportedDomain(f"`{field}` is kept as an attachment: only whether it is set can be searched")
+            found = self.attachment(field, env, row)
+            return No(found) if operator == "in" else found
+        return self._plain(field, operator, value, env, row)
+
+    def _inherited(self, model: Model, field: Field, condition: Condition, env: Env, row: Row) -> Filter:
+        """An inherited field is one of the parent's, reached without restriction."""
+        link = model.field(field.related[0])
+        return self._many2one_any(
+            replace(link, auto_join=True), "any", self.settled(self.comodel(link, env), condition, env), env, row
+        )
+
+    def _beyond(self, field: Field, condition: Condition, env: Env, row: Row) -> Filter:
+        if field.type in ("date", "datetime") and "." not in condition.rest:
+            ref = self.date_part(field, condition.rest, env, row)
+            if condition.operator in _INEQUALITY and isinstance(condition.value, int | float):
+                return Compare(ref, condition.operator, condition.value)
+            if condition.operator in ("in", "not in") and all(
+                isinstance(v, int) and not isinstance(v, bool) for v in condition.value
+            ):
+                found = self.one_of(ref, condition.value)
+                return found if condition.operator == "in" else some((No(found), IsNull(ref)))
+            raise UnsupportedDomain(f"`{condition.operator}` on a part of `{field}`")
+        if field.type == "properties":
+            raise UnsupportedDomain(f"properties cannot be searched yet (`{field}`)")
+        raise UnknownField(f"`{condition.path}` goes on behind `{field}`, which leads to no other model")
+
+    def _many2one_any(self, field: Field, operator: str, value: Domain, env: Env, row: Row) -> Filter:
+        comodel, at = self.joined(field, env, row)
+        positive = operator in ("any", "any!")
+        ref = at.via
+        if operator.endswith("!") or field.auto_join:
+            where = self._lower(comodel, value, env, at)
+            if positive:
+                return every((No(IsNull(ref)), where))
+            opposite = self._lower(comodel, self._opposite(comodel, value), env, at)
+            return some((IsNull(ref), opposite))
+        rows = self.select(comodel, self.search(comodel, value, env, active_test=False))
+        return _within(ref, rows) if positive else some((IsNull(ref), _negated(_within(ref, rows))))
+
+    def _x2many_any(self, field: Field, operator: str, value: Domain, env: Env, row: Row) -> Filter:
+        if env.access is not None:
+            env.access.check_field(field)
+        comodel = self.comodel(field, env)
+        inner = env.through(field)
+        parts = [value, self.field_domain(field, env)]
+        if field.type == "one2many":
+            _, inverse = self.inverse(field, env)
+            if not inverse.required:
+                parts.insert(1, Condition(inverse.name, "not in", (False,)))
+        bypass = field.auto_join or operator.endswith("!")
+        where = self.search(comodel, all_of(parts), inner, bypass=bypass)
+        return self._x2many_rows(field, operator in ("any", "any!"), self.select(comodel, where), env, row)
+
+    def _x2many_in(self, field: Field, operator: str, value: Any, env: Env, row: Row) -> Filter:
+        if env.access is not None:
+            env.access.check_field(field)
+        comodel = self.comodel(field, env)
+        inner = env.sudo().with_active_test(False)
+        positive = operator in ("in", "any", "any!")
+        if isinstance(value, ROW_SETS):
+            return self._x2many_rows(field, positive, self._in_field_domain(field, comodel, value, inner), env, row)
+        if operator not in ("in", "not in"):
+            raise UnknownOperator(f"`{operator}` does not apply to `{field}`, a {field.type}")
+        ids = self.ids(field, value)
+        parts: list[Filter] = []
+        if False in value:
+            whole = self.search(comodel, self.field_domain(field, env), env.sudo().with_active_test(False))
+            parts.append(self._x2many_rows(field, not positive, self.select(comodel, whole), env, row))
+        if ids or False not in value:
+            rows = self._in_field_domain(field, comodel, Ids(ids), inner)
+            parts.append(self._x2many_rows(field, positive, rows, env, row))
+        return some(parts) if positive else every(parts)
+
+    def _in_field_domain(self, field: Field, comodel: Model, rows: RowSet, env: Env) -> RowSet:
+        domain = self.field_domain(field, env)
+        if domain == TRUE or (isinstance(rows, Ids) and not rows.ids):
+            return rows
+        at = root(comodel)
+        where = every((_within(self.id_ref(at), rows), self.lower(comodel, domain, env, at)))
+        return self.select(comodel, where)
+
+    def _x2many_rows(self, field: Field, positive: bool, rows: RowSet, env: Env, row: Row) -> Filter:
+        """Rows linked to one of `rows`, or to none."""
+        if isinstance(rows, Ids) and not rows.ids:
+            return NEVER if positive else ALWAYS
+        if field.type == "many2many":
+            found = self.relation(field, row, None if isinstance(rows, Select) and rows.where == ALWAYS else rows)
+            return found if positive else No(found)
+        comodel, inverse = self.inverse(field, env)
+        if not (inverse.stored or inverse.related):
+            raise UnsupportedDomain(f"the inverse `{inverse}` of `{field}` is computed in code")
+        at = root(comodel)
+        ref = self.ref(inverse, env.sudo(), at)
+        where = rows.where if isinstance(rows, Select) else _within(self.id_ref(at), rows)
+        found = Within(self.id_ref(row), Select(ref, every((where, No(IsNull(ref))))))
+        return found if positive else No(found)
+
+    def _hierarchy(self, model: Model, field: Field, condition: Condition, env: Env, row: Row) -> Filter:
+        if condition.value is False:
+            return NEVER
+        up = condition.operator == "parent_of"
+        if field.name == "id":
+            comodel, inner = model, env
+        elif field.type == "many2one":
+            comodel, inner = self.comodel(field, env), env.with_active_test(False)
+        elif field.x2many:
+            comodel, inner = self.comodel(field, env), env.through(field)
+        else:
+            raise UnknownOperator(f"`{condition.operator}` does not apply to `{field}`, a {field.type}")
+        same = comodel.name == model.name
+        parent = field.name if same and field.name != "id" else None
+        on_id = field.name == "id" or (same and field.type == "many2one")
+        seeds = self._seeds(field, comodel, condition.value, inner)
+        if isinstance(seeds, Ids) and not seeds.ids:
+            return NEVER
+        rows = self.hierarchy(comodel, seeds, up=up, parent=parent)
+        if on_id:
+            return _within(self.id_ref(row), rows)
+        by_path = comodel.parent_store and self.uses_parent_path(comodel, parent) and not up
+        target = Condition(field.name, "any!" if by_path else "in", Condition("id", "in", rows) if by_path else rows)
+        return self._condition(model, target, env, row)
+
+    def _seeds(self, field: Field, comodel: Model, value: Any, env: Env) -> RowSet:
+        if isinstance(value, ROW_SETS):
+            return value
+        values = value if isinstance(value, tuple) else (value,)
+        ids = self.ids(field, [v for v in values if not isinstance(v, str)])
+        searched: list[Domain] = [Condition("display_name", "ilike", v) for v in values if isinstance(v, str)]
+        if field.type == "many2many" and ids:
+            searched.append(Condition("id", "in", ids))
+            ids = ()
+        if not searched:
+            return Ids(ids)
+        at = root(comodel)
+        found = self.search(comodel, any_of(searched), env)
+        if ids:
+            found = some((found, _within(self.id_ref(at), Ids(ids))))
+        return self.select(comodel, found)
+
+    # names and fields that are not stored
+
+    def plain_display_name(self, model: Model, operator: str, value: Any, env: Env) -> Domain:
+        fields = self.names_searched(model)
+        if not fields:
+            return TRUE
+        if operator.endswith("like") and not value and "=" not in operator:
+            return FALSE if operator in NEGATIVE else TRUE
+        parts: list[Domain] = []
+        for path in fields:
+            last = self.last_field(model, path, env)
+            if last.relational:
+                parts.append(Condition(f"{path}.display_name", operator, value))
+            elif operator.endswith("like"):
+                parts.append(Condition(path, operator, value))
+            else:
+                parts.extend(_castable(path, last, operator, value))
+        return self.joined_names(parts, operator)
+
+    def _unstored(self, condition: Condition, field: Field, model: Model, env: Env, row: Row) -> Filter:
+        """Search methods know positive operators; a negative one is the opposite of its positive."""
+        operator, value = condition.operator, condition.value
+        if operator not in NEGATIVE:
+            return self.unstored(condition, field, model, env, row)
+        positive = Condition(condition.path, POSITIVE[operator], value)
+        if field.name == "display_name":
+            try:
+                return self.unstored(condition, field, model, env, row)
+            except UnsupportedDomain:
+                domain = self.display_name(model, positive.operator, value, env)
+                return self._lower(model, self._not(model, domain, env), env, row)
+        if field.related:
+            if _asks_for_null(value):
+                return self.unstored(condition, field, model, env, row)
+            return self._lower(model, self._not(model, self.related(positive, field, env), env), env, row)
+        return Holds(self.unstored(positive, field, model, env, row), False)
+
+    def related(self, call: Condition, field: Field, env: Env) -> Domain:
+        value = call.value
+        can_be_null = _asks_for_null(value) and call.operator not in NEGATIVE
+        model = env.schema.model(field.model)
+        steps: list[Field] = []
+        for name in field.related[:-1]:
+            steps.append(model.field(name))
+            model = self.comodel(steps[-1], env)
+        domain: Domain = Condition(field.related[-1], call.operator, value)
+        for step in reversed(steps):
+            domain = Condition(step.name, "any!", domain)
+            if can_be_null and step.type == "many2one" and not step.required:
+                domain = any_of((domain, Condition(step.name, "=", False)))
+        return domain
+
+    # columns
+
+    def column_condition(self, field: Field, operator: str, value: Any, env: Env, row: Row) -> Filter:
+        if operator in ("=", "!="):
+            operator, value = "in" if operator == "=" else "not in", (value,)
+        return self._plain(field, operator, value, env, row)
+
+    def _plain(self, field: Field, operator: str, value: Any, env: Env, row: Row) -> Filter:
+        ref = self.ref(field, env, row)
+        if isinstance(value, ROW_SETS):
+            found = _within(ref, value)
+            if operator in ("in", "any", "any!"):
+                return found
+            return some((IsNull(ref), _negated(found)))
+        if operator in ("in", "not in"):
+            return self._among(field, ref, operator == "in", value)
+        if operator.endswith("like"):
+            fold = operator.endswith("ilike")
+            pattern = value if "=" in operator else f"%{value}%"
+            like = Like(ref, str(pattern), fold, fold and env.facts.unaccent, cast=not self.is_text(field))
+            return some((No(like), IsNull(ref))) if operator in NEGATIVE else like
+        return self._compared(field, ref, operator, value)
+
+    def _among(self, field: Field, ref: Ref, positive: bool, values: Sequence[Any]) -> Filter:
+        kept = [column_value(field, v) for v in values if v is not False]
+        kept = [v for v in kept if v is not None]
+        with_null = len(kept) < len(values)
+        falsy = _falsy(field)
+        if falsy is not None:
+            if falsy in kept:
+                with_null = True
+            elif with_null:
+                kept.append(column_value(field, falsy))
+        found = self.one_of(ref, kept)
+        if positive:
+            return some((found, IsNull(ref))) if with_null else found
+        if with_null:
+            return No(found) if kept else No(IsNull(ref))
+        return some((_negated(found), IsNull(ref)))
+
+    def _compared(self, field: Field, ref: Ref, operator: str, value: Any) -> Filter:
+        falsy = _falsy(field)
+        converted = column_value(field, value)
+        if converted is None:
+            return NEVER
+        found: Filter = Compare(ref, operator, converted)
+        if falsy is not None and not isinstance(falsy, str):
+            holds: dict[str, Callable[[Any, Any], bool]] = {
+                "<": lambda a, b: a < b,
+                ">": lambda a, b: a > b,
+                "<=": lambda a, b: a <= b,
+                ">=": lambda a, b: a >= b,
+            }
+            if holds[operator](falsy, converted):
+                found = some((found, IsNull(ref)))
+        return found
+
+
+def _falsy(field: Field) -> Any:
+    """The value that NULL counts as in the field; None where it counts as none."""
+    return None if field.name == "id" else _FALSY.get(field.type)
+
+
+def _asks_for_null(value: Any) -> bool:
+    """Whether a value, or one of a list, stands for nothing."""
+    return any(v is False for v in value) if isinstance(value, tuple) else value is False
+
+
+def _settled_boolean(path: str, operator: str, values: Sequence[Any]) -> Domain:
+    truths = {_truth(v) for v in values}
+    if truths == {False}:
+        return Condition(path, "not in" if operator == "in" else "in", (True,))
+    return Condition(path, operator, tuple(sorted(truths, reverse=True)))
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.lower() in ("y", "yes", "1", "true", "t", "on")
+    return bool(value)
+
+
+def _merged(domain: Domain, model: Model) -> Domain:
+    """`any` on the same field in one condition, where the field holds several records.
+
+    Whether inactive records count depends on what the merged condition mentions.
+    """
+    if not isinstance(domain, And | Or):
+        return domain
+    conjunction = isinstance(domain, And)
+    merging = {"not any", "not any!"} if conjunction else {"any", "any!"}
+    others: list[Domain] = []
+    groups: dict[tuple[str, str], list[Domain]] = {}
+    for child in domain.children:
+        if isinstance(child, Condition) and child.operator in merging and not isinstance(child.value, ROW_SETS):
+            groups.setdefault((child.path, child.operator), []).append(child.value)
+        else:
+            others.append(child)
+    for (path, operator), values in groups.items():
+        others.append(Condition(path, operator, any_of(values)))
+    return all_of(others) if conjunction else any_of(others)
+
+
+def _day(field: Field, value: Any, env: Env) -> date:
+    try:
+        return as_date(field, value)
+    except InvalidValue:
+        if not isinstance(value, str):
+            raise
+    found = parse_relative(field, value, env.now)
+    return found.date() if isinstance(found, datetime) else found
+
+
+def _moment(field: Field, value: Any, env: Env) -> tuple[datetime, bool]:
+    """The moment of a value, and whether it stands for a whole day in the reader's time zone."""
+    if is_whole_date(value):
+        return start_of_day(as_date(field, value), env.tz), True
+    try:
+        return as_datetime(field, value), False
+    except InvalidValue:
+        if not isinstance(value, str):
+            raise
+    found = parse_relative(field, value, env.now)
+    if isinstance(found, datetime):
+        return found, False
+    return start_of_day(found, env.tz), True
+
+
+def _castable(path: str, field: Field, operator: str, value: Any) -> list[Domain]:
+    try:
+        values = value if isinstance(value, tuple) else (value,)
+        converted = tuple(v if v is False else column_value(field, v) for v in values)
+    except InvalidValue:
+        return []
+    return [Condition(path, operator, converted if isinstance(value, tuple) else converted[0])]
+
+
+def _within(ref: Ref, rows: RowSet) -> Filter:
+    if isinstance(rows, Ids) and not rows.ids:
+        return NEVER
+    return Within(ref, rows)
+
+
+def _negated(found: Filter) -> Filter:
+    if found == NEVER:
+        return ALWAYS
+    return NEVER if found == ALWAYS else No(found)
+
+

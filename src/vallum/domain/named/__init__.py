@@ -1,0 +1,82 @@
+"""Named implementations of what Odoo's modules write in code.
+
+Search methods of unstored fields, searches by display name, overridden searches and
+computed domains cannot be read from a database. The common ones are implemented here,
+by area; a team adds its own with `Named.with_…`. What is not named stays unsupported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from vallum.schema import Field, Model
+
+if TYPE_CHECKING:
+    from vallum.domain.ast import Domain
+    from vallum.domain.env import Env
+    from vallum.domain.filter import Filter, Row
+    from vallum.domain.lower import Lowering
+
+__all__ = ["DisplayName", "FieldDomain", "Named", "Search", "SearchMethod", "odoo_named"]
+
+SearchMethod: TypeAlias = "Callable[[Lowering, Model, Field, str, Any, Env, Row], Domain | Filter]"
+DisplayName: TypeAlias = "Callable[[Lowering, Model, str, Any, Env], Domain]"
+Search: TypeAlias = "Callable[[Lowering, Model, Domain, Env, bool], Filter]"
+FieldDomain: TypeAlias = "Callable[[Env], Domain]"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Named:
+    """A registry of named implementations; immutable, extended by copies.
+
+    `methods` are found by the method's name, or by `model.field` where that is given;
+    `columns` name the stored field that an unstored `model.field` is read from.
+    """
+
+    methods: Mapping[str, SearchMethod] = field(default_factory=dict)
+    display_names: Mapping[str, DisplayName] = field(default_factory=dict)
+    searches: Mapping[str, Search] = field(default_factory=dict)
+    field_domains: Mapping[str, FieldDomain] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def with_search_method(self, name: str, method: SearchMethod) -> Named:
+        """A copy that knows the search method `name` (or of the field `model.field`)."""
+        return replace(self, methods=MappingProxyType({**self.methods, name: method}))
+
+    def with_display_name(self, model: str, method: DisplayName) -> Named:
+        """A copy that knows how the model is searched by display name."""
+        return replace(self, display_names=MappingProxyType({**self.display_names, model: method}))
+
+    def with_search(self, model: str, search: Search) -> Named:
+        """A copy that knows how the model overrides its search."""
+        return replace(self, searches=MappingProxyType({**self.searches, model: search}))
+
+    def with_field_domain(self, field: str, domain: FieldDomain) -> Named:
+        """A copy that knows the computed domain of the x2many field `model.field`."""
+        return replace(self, field_domains=MappingProxyType({**self.field_domains, field: domain}))
+
+    def search_method(self, field: Field) -> SearchMethod | None:
+        """The implementation of a field's search method, if there is one."""
+        return self.methods.get(str(field)) or self.methods.get(field.search or "")
+
+
+@cache
+def odoo_named() -> Named:
+    """The implementations for Odoo's own modules."""
+    from vallum.domain.named import account, base, hr, mail, product
+
+    named = Named()
+    for module in (base, mail, hr, account, product):
+        named = replace(
+            named,
+            methods={**named.methods, **module.METHODS},
+            display_names={**named.display_names, **module.DISPLAY_NAMES},
+            searches={**named.searches, **module.SEARCHES},
+            field_domains={**named.field_domains, **module.FIELD_DOMAINS},
+            columns={**named.columns, **module.COLUMNS},
+        )
+    return named

@@ -1,0 +1,22 @@
+"""What every other package may use: errors, operations, settings, clock, progress."""
+
+from vallum.kernel.clock import Clock, FixedClock, SystemClock, today
+from vallum.kernel.errors import *  # noqa: F403
+from vallum.kernel.errors import __all__ as _errors
+from vallum.kernel.operation import Operation
+from vallum.kernel.progress import NO_PROGRESS, NoProgress, Progress
+from vallum.kernel.settings import Settings, settings_reference
+
+__all__ = [
+    *_errors,
+    "NO_PROGRESS",
+    "Clock",
+    "FixedClock",
+    "NoProgress",
+    "Operation",
+    "Progress",
+    "Settings",
+    "SystemClock",
+    "settings_reference",
+    "today",
+]

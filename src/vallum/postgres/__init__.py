@@ -1,0 +1,6 @@
+"""Connections to PostgreSQL, and a PostgreSQL server of one's own."""
+
+from vallum.postgres.connection import Database, connect, redact
+from vallum.postgres.embedded import EmbeddedServer, default_folder
+
+__all__ = ["Database", "EmbeddedServer", "connect", "default_folder", "redact"]
