@@ -268,7 +268,9 @@ class Lowering(ABC):
 
     # hierarchy
 
-    def hierarchy(self, model: Model, seeds: RowSet, *, up: bool, parent: str | None = None) -> RowSet:
+    def hierarchy(
+        self, model: Model, seeds: RowSet, env: Env, *, up: bool, parent: str | None = None
+    ) -> RowSet:
         """All records above or below the seeds, as superuser, inactive ones included.
 
         `parent` is the field to follow: a many2one of the model to itself (its
@@ -280,7 +282,7 @@ class Lowering(ABC):
             return Hierarchy(root(model).table, seeds, up, model.parent_name, "parent_path")
         field = model.field(parent or model.parent_name)
         if field.inherited and field.type == "many2one" and field.comodel:
-            return self._delegated_hierarchy(model, field, seeds, up)
+            return self.delegated_hierarchy(model, field, seeds, up, env)
         if field.comodel != model.name or not field.stored:
             raise UnsupportedDomain(f"`{field}` is not a hierarchy of `{model.name}`")
         if field.type == "one2many" and field.inverse:
@@ -289,13 +291,14 @@ class Lowering(ABC):
             raise UnsupportedDomain(f"`{field}` cannot be followed as a hierarchy")
         return Hierarchy(root(model).table, seeds, up, field.name)
 
-    def _delegated_hierarchy(self, model: Model, field: Field, seeds: RowSet, up: bool) -> RowSet:
-        """A hierarchy whose parent is kept in a delegated record (Odoo compares ids of both alike)."""
-        parent_table = next((p for p, via in model.inherits.items() if via == field.related[0]), None)
-        if parent_table is None:
-            raise UnsupportedDomain(f"`{field}` cannot be followed as a hierarchy")
-        delegate = (field.related[0], parent_table.replace(".", "_"))
-        return Hierarchy(root(model).table, seeds, up, field.name, None, delegate)
+    def delegated_hierarchy(
+        self, model: Model, field: Field, seeds: RowSet, up: bool, env: Env
+    ) -> RowSet:
+        """A hierarchy whose parent is kept in a delegated record: Odoo 19 compares ids of both alike."""
+        link = model.field(field.related[0])
+        holder = self.comodel(link, env)
+        delegate = (link.name, root(holder).table)
+        return Hierarchy(root(model).table, seeds, up, field.related[-1], None, delegate)
 
     def uses_parent_path(self, model: Model, parent: str | None) -> bool:
         """Whether a hierarchy along `parent` is read from the materialised path."""

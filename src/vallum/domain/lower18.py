@@ -43,7 +43,7 @@ from vallum.domain.filter import (
 )
 from vallum.domain.lower import NEGATIVE, POSITIVE, Lowering, root
 from vallum.domain.values import column_value, is_whole_date
-from vallum.kernel import InvalidValue, UnknownField, UnknownOperator, UnsupportedDomain
+from vallum.kernel import InvalidValue, MalformedDomain, UnknownField, UnknownOperator, UnsupportedDomain
 from vallum.schema import Field, Model
 
 __all__ = ["Lowering18"]
@@ -100,10 +100,10 @@ class Lowering18(Lowering):
         match domain:
             case Constant(value):
                 return ALWAYS if value else NEVER
-            case And(children):
-                return every(self._lower(model, c, env, row) for c in children)
-            case Or(children):
-                return some(self._lower(model, c, env, row) for c in children)
+            case And(children) | Or(children):
+                # From right to left, as Odoo does: of two errors the same one is raised.
+                parts = [self._lower(model, c, env, row) for c in reversed(children)]
+                return (every if isinstance(domain, And) else some)(reversed(parts))
             case Not(child):
                 return No(self._lower(model, child, env, row))
             case Condition():
@@ -120,7 +120,7 @@ class Lowering18(Lowering):
             parent, parent_row = self.inherited_row(field, model, env, row)
             return self._condition(parent, condition, env, parent_row)
         if condition.path == "id" and operator in _HIERARCHY:
-            return self._within_hierarchy(self.id_ref(row), model, operator, self._seeds(model, value, env), None)
+            return self._within_hierarchy(self.id_ref(row), model, operator, self._seeds(model, value, env), env, None)
         if condition.rest:
             return self._beyond(field, condition, env, row)
         if operator in ("any", "not any"):
@@ -207,8 +207,8 @@ class Lowering18(Lowering):
         if operator in _HIERARCHY:
             seeds = self._seeds(comodel, value, inner)
             if comodel.name == model.name:
-                return self._within_hierarchy(self.id_ref(row), comodel, operator, seeds, field.name)
-            return self._one2many_rows(field, True, self._climbed(comodel, operator, seeds), env, inner, row)
+                return self._within_hierarchy(self.id_ref(row), comodel, operator, seeds, env, field.name)
+            return self._one2many_rows(field, True, self._climbed(comodel, operator, seeds, env), env, inner, row)
         if value is False:
             return self._without_lines(field, comodel, inverse, not positive, inner, row)
         if isinstance(value, str):
@@ -257,7 +257,7 @@ class Lowering18(Lowering):
         return found if with_lines else No(found)
 
     def _check_stored_inverse(self, field: Field, inverse: Field) -> None:
-        if not inverse.stored or inverse.column is None:
+        if not inverse.inherited and (not inverse.stored or inverse.column is None):
             raise UnsupportedDomain(f"the inverse `{inverse}` of `{field}` is computed in code")
 
     def _many2many(self, model: Model, field: Field, operator: str, value: Any, env: Env, row: Row) -> Filter:
@@ -266,7 +266,7 @@ class Lowering18(Lowering):
         positive = operator not in NEGATIVE
         if operator in _HIERARCHY:
             seeds = self._visible(comodel, self._seeds(comodel, value, inner), inner)
-            return self.relation(field, row, self._climbed(comodel, operator, seeds))
+            return self.relation(field, row, self._climbed(comodel, operator, seeds, env))
         if value is False:
             found = self.relation(field, row, None)
             return No(found) if positive else found
@@ -288,8 +288,8 @@ class Lowering18(Lowering):
         if operator in _HIERARCHY:
             seeds = self._seeds(comodel, value, inner)
             if comodel.name == model.name:
-                return self._within_hierarchy(self.id_ref(row), comodel, operator, seeds, field.name)
-            return self._within_hierarchy(self.ref(field, env, row), comodel, operator, seeds, None)
+                return self._within_hierarchy(self.id_ref(row), comodel, operator, seeds, env, field.name)
+            return self._within_hierarchy(self.ref(field, env, row), comodel, operator, seeds, env, None)
         names = isinstance(value, tuple) and value and all(isinstance(v, str) for v in value)
         if isinstance(value, str) or names:
             operator = "in" if operator in ("<", ">", "<=", ">=") else operator
@@ -334,13 +334,18 @@ class Lowering18(Lowering):
             model, every((_within(self.id_ref(root(model)), seeds), env.access.rules(model, env)))
         )
 
-    def _climbed(self, model: Model, operator: str, seeds: RowSet, parent: str | None = None) -> RowSet:
-        return self.hierarchy(model, seeds, up=operator == "parent_of", parent=parent)
+    def _climbed(
+        self, model: Model, operator: str, seeds: RowSet, env: Env, parent: str | None = None
+    ) -> RowSet:
+        return self.hierarchy(model, seeds, env, up=operator == "parent_of", parent=parent)
+
+    def delegated_hierarchy(self, model: Model, field: Field, seeds: RowSet, up: bool, env: Env) -> RowSet:
+        raise MalformedDomain(f"`{field}` leads to another model, so `{model.name}` has no hierarchy")
 
     def _within_hierarchy(
-        self, ref: Ref, model: Model, operator: str, seeds: RowSet, parent: str | None
+        self, ref: Ref, model: Model, operator: str, seeds: RowSet, env: Env, parent: str | None
     ) -> Filter:
-        return _within(ref, self._climbed(model, operator, seeds, parent))
+        return _within(ref, self._climbed(model, operator, seeds, env, parent))
 
     # names and related fields
 

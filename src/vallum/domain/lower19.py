@@ -188,6 +188,10 @@ class Lowering19(Lowering):
             value = tuple(v if v is False else _day(field, v, env) for v in value)
         if field.type == "datetime" and not condition.rest:
             return self._settled_moments(model, field, operator, value, env)
+        if field.not_null and _falsy(field) is None and False in value:
+            value = tuple(v for v in value if v is not False)
+            if not value:
+                return FALSE if operator == "in" else TRUE
         return Condition(condition.path, operator, value)
 
     def _settled_moments(
@@ -278,9 +282,9 @@ class Lowering19(Lowering):
             case Constant(value):
                 return ALWAYS if value else NEVER
             case And(children):
-                return every(self._lower(model, c, env, row) for c in children)
+                return every([self._lower(model, c, env, row) for c in children])
             case Or(children):
-                return some(self._lower(model, c, env, row) for c in children)
+                return some([self._lower(model, c, env, row) for c in children])
             case Not(child):
                 return Holds(self._lower(model, child, env, row), False)
             case Condition():
@@ -427,7 +431,7 @@ class Lowering19(Lowering):
         seeds = self._seeds(field, comodel, condition.value, inner)
         if isinstance(seeds, Ids) and not seeds.ids:
             return NEVER
-        rows = self.hierarchy(comodel, seeds, up=up, parent=parent)
+        rows = self.hierarchy(comodel, seeds, env, up=up, parent=parent)
         if on_id:
             return _within(self.id_ref(row), rows)
         by_path = comodel.parent_store and self.uses_parent_path(comodel, parent) and not up
@@ -438,6 +442,7 @@ class Lowering19(Lowering):
         if isinstance(value, ROW_SETS):
             return value
         values = value if isinstance(value, tuple) else (value,)
+        self.search(comodel, FALSE, env)  # Odoo searches even where it has ids: access is checked
         ids = self.ids(field, [v for v in values if not isinstance(v, str)])
         searched: list[Domain] = [Condition("display_name", "ilike", v) for v in values if isinstance(v, str)]
         if field.type == "many2many" and ids:
@@ -585,24 +590,64 @@ def _truth(value: Any) -> bool:
 
 
 def _merged(domain: Domain, model: Model) -> Domain:
-    """`any` on the same field in one condition, where the field holds several records.
+    """Conditions on the same field in one: `any` of a field of several records, `in` of any other.
 
-    Whether inactive records count depends on what the merged condition mentions.
+    Whether inactive records count depends on what a merged `any` mentions; whether a
+    field is looked at, and so checked, on whether its merged values leave a question.
     """
     if not isinstance(domain, And | Or):
         return domain
     conjunction = isinstance(domain, And)
     merging = {"not any", "not any!"} if conjunction else {"any", "any!"}
     others: list[Domain] = []
-    groups: dict[tuple[str, str], list[Domain]] = {}
+    nested: dict[tuple[str, str], list[Domain]] = {}
+    listed: dict[str, list[Condition]] = {}
     for child in domain.children:
-        if isinstance(child, Condition) and child.operator in merging and not isinstance(child.value, ROW_SETS):
-            groups.setdefault((child.path, child.operator), []).append(child.value)
+        if not isinstance(child, Condition) or isinstance(child.value, ROW_SETS):
+            others.append(child)
+        elif child.operator in merging:
+            nested.setdefault((child.path, child.operator), []).append(child.value)
+        elif child.operator in ("in", "not in") and not _several(model.field(child.head)):
+            listed.setdefault(child.path, []).append(child)
         else:
             others.append(child)
-    for (path, operator), values in groups.items():
+    for (path, operator), values in nested.items():
         others.append(Condition(path, operator, any_of(values)))
+    others.extend(_one_set(found, conjunction) for found in listed.values())
     return all_of(others) if conjunction else any_of(others)
+
+
+def _several(field: Field) -> bool:
+    return field.x2many or field.type == "properties"
+
+
+def _one_set(conditions: Sequence[Condition], conjunction: bool) -> Domain:
+    """`in` and `not in` of one field as a single condition."""
+    if len(conditions) == 1:
+        return conditions[0]
+    wanted = [c.value for c in conditions if c.operator == "in"]
+    unwanted = [c.value for c in conditions if c.operator == "not in"]
+    path = conditions[0].path
+    # Both follow from one law: in a conjunction `in` decides, in a disjunction `not in`.
+    deciding, others = (wanted, unwanted) if conjunction else (unwanted, wanted)
+    if deciding:
+        operator = "in" if conjunction else "not in"
+        excluded = [v for values in others for v in values]
+        kept = [
+            v
+            for v in dict.fromkeys(deciding[0])
+            if all(_has(values, v) for values in deciding) and not _has(excluded, v)
+        ]
+    else:
+        operator = "not in" if conjunction else "in"
+        kept = list(dict.fromkeys(v for values in others for v in values))
+    if not kept:
+        return FALSE if operator == "in" else TRUE
+    return Condition(path, operator, tuple(kept))
+
+
+def _has(values: Sequence[Any], value: Any) -> bool:
+    return value in values
 
 
 def _day(field: Field, value: Any, env: Env) -> date:

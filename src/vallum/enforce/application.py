@@ -62,7 +62,9 @@ class Application:
         """What the actor may see. Kept per actor."""
         found = self._accesses.get(actor)
         if found is None:
-            found = ActorAccess(self.policy, self.schema, actor, self.context(actor), self.lowering)
+            found = ActorAccess(
+                self.policy, self.schema, actor, self.context(actor), self.lowering, self.named
+            )
             self._accesses[actor] = found
         return found
 

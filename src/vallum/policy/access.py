@@ -8,6 +8,7 @@ from vallum.domain.env import Env
 from vallum.domain.expression import RuleContext
 from vallum.domain.filter import ALWAYS, Filter
 from vallum.domain.lower import Lowering, root
+from vallum.domain.named import Named
 from vallum.kernel import AccessDenied, Operation
 from vallum.policy.decide import decide, may_read_field, scope
 from vallum.policy.decision import Scope
@@ -29,6 +30,7 @@ class ActorAccess:
     actor: Actor
     context: RuleContext
     lowering: Lowering
+    named: Named
     _scopes: dict[tuple[str, Operation], Scope] = field(default_factory=dict)
     _filters: dict[tuple[str, str, bool], Filter] = field(default_factory=dict)
 
@@ -46,12 +48,15 @@ class ActorAccess:
             raise refused(self.policy, self.actor, Operation.READ, model.name)
 
     def check_field(self, field: Field) -> None:
-        """Raises AccessDenied where the field's groups shut the actor out."""
+        """Raises AccessDenied where the field's groups, or known code, shut the actor out."""
         if not may_read_field(self.policy, self.actor, field):
             raise AccessDenied(
                 f"the field `{field}` is not open to {self.actor.login}",
                 fix=f"it is for {field.groups}",
             )
+        code = self.named.field_access.get(field.model)
+        if code is not None and not code(self.schema.model(field.model), field, self, self.schema.version):
+            raise AccessDenied(f"the field `{field}` is not open to {self.actor.login}, by code of its model")
 
     def scope(self, model: str, operation: Operation) -> Scope:
         """The actor's scope on a model."""

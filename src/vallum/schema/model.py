@@ -44,7 +44,7 @@ class Field:
     """A field of a model, as Odoo knows it.
 
     `stored` says whether values live in the database (a column of `column` type, a
-    relation table, or the inverse of a many2one). `domain` and `context` are those
+    relation table, or the inverse of a many2one). `not_null`: the column refuses NULL. `domain` and `context` are those
     that take part in searches through an x2many field.
     """
 
@@ -67,6 +67,7 @@ class Field:
     translate: bool = False
     company_dependent: bool = False
     required: bool = False
+    not_null: bool = False
     readonly: bool = False
     auto_join: bool = False
     domain: tuple[Any, ...] | None = None

@@ -17,16 +17,17 @@ from vallum.schema import Field, Model
 
 if TYPE_CHECKING:
     from vallum.domain.ast import Domain
-    from vallum.domain.env import Env
+    from vallum.domain.env import Access, Env
     from vallum.domain.filter import Filter, Row
     from vallum.domain.lower import Lowering
 
-__all__ = ["DisplayName", "FieldDomain", "Named", "Search", "SearchMethod", "odoo_named"]
+__all__ = ["DisplayName", "FieldAccess", "FieldDomain", "Named", "Search", "SearchMethod", "odoo_named"]
 
 SearchMethod: TypeAlias = "Callable[[Lowering, Model, Field, str, Any, Env, Row], Domain | Filter]"
 DisplayName: TypeAlias = "Callable[[Lowering, Model, str, Any, Env], Domain]"
 Search: TypeAlias = "Callable[[Lowering, Model, Domain, Env, bool], Filter]"
 FieldDomain: TypeAlias = "Callable[[Env], Domain]"
+FieldAccess: TypeAlias = "Callable[[Model, Field, Access, int], bool]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +43,7 @@ class Named:
     searches: Mapping[str, Search] = field(default_factory=dict)
     field_domains: Mapping[str, FieldDomain] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
+    field_access: Mapping[str, FieldAccess] = field(default_factory=dict)
 
     def with_search_method(self, name: str, method: SearchMethod) -> Named:
         """A copy that knows the search method `name` (or of the field `model.field`)."""
@@ -59,6 +61,10 @@ class Named:
         """A copy that knows the computed domain of the x2many field `model.field`."""
         return replace(self, field_domains=MappingProxyType({**self.field_domains, field: domain}))
 
+    def with_field_access(self, model: str, access: FieldAccess) -> Named:
+        """A copy that knows which fields of the model its code shuts, beside field groups."""
+        return replace(self, field_access=MappingProxyType({**self.field_access, model: access}))
+
     def search_method(self, field: Field) -> SearchMethod | None:
         """The implementation of a field's search method, if there is one."""
         return self.methods.get(str(field)) or self.methods.get(field.search or "")
@@ -67,10 +73,10 @@ class Named:
 @cache
 def odoo_named() -> Named:
     """The implementations for Odoo's own modules."""
-    from vallum.domain.named import account, base, hr, mail, product
+    from vallum.domain.named import account, base, hr, mail, product, project
 
     named = Named()
-    for module in (base, mail, hr, account, product):
+    for module in (base, mail, hr, account, product, project):
         named = replace(
             named,
             methods={**named.methods, **module.METHODS},
@@ -78,5 +84,6 @@ def odoo_named() -> Named:
             searches={**named.searches, **module.SEARCHES},
             field_domains={**named.field_domains, **module.FIELD_DOMAINS},
             columns={**named.columns, **module.COLUMNS},
+            field_access={**named.field_access, **module.FIELD_ACCESS},
         )
     return named

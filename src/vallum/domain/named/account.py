@@ -11,7 +11,7 @@ from vallum.domain.ast import TRUE, And, Condition, Domain, Not, Or, all_of, any
 from vallum.domain.env import Env
 from vallum.domain.filter import Filter, Row
 from vallum.domain.lower import NEGATIVE, Lowering
-from vallum.domain.named import DisplayName, FieldDomain, Search, SearchMethod
+from vallum.domain.named import DisplayName, FieldAccess, FieldDomain, Search, SearchMethod
 from vallum.kernel import UnknownField, UnsupportedDomain
 from vallum.schema import Field, Model
 
@@ -100,3 +100,4 @@ DISPLAY_NAMES: Final[Mapping[str, DisplayName]] = {
 SEARCHES: Final[Mapping[str, Search]] = {"account.tax": taxes}
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {}
 COLUMNS: Final[Mapping[str, str]] = {}
+FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {}

@@ -30,7 +30,7 @@ from vallum.domain.filter import (
     some,
 )
 from vallum.domain.lower import NEGATIVE, Lowering, root
-from vallum.domain.named import DisplayName, FieldDomain, Search, SearchMethod
+from vallum.domain.named import DisplayName, FieldAccess, FieldDomain, Search, SearchMethod
 from vallum.kernel import AccessDenied, UnsupportedDomain
 from vallum.schema import Field, Model
 
@@ -194,3 +194,4 @@ DISPLAY_NAMES: Final[Mapping[str, DisplayName]] = {
 SEARCHES: Final[Mapping[str, Search]] = {"ir.attachment": attachments}
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {}
 COLUMNS: Final[Mapping[str, str]] = {}
+FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {}

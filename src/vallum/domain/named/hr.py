@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from vallum.domain.ast import TRUE, Condition, Domain, any_of
-from vallum.domain.env import Env
+from vallum.domain.env import Access, Env
 from vallum.domain.filter import Compare, Filter, Plain, Ref, Row, Select, Within, every
 from vallum.domain.lower import NEGATIVE, Lowering, root
-from vallum.domain.named import DisplayName, FieldDomain, Search, SearchMethod
-from vallum.kernel import AccessDenied, UnknownField, UnsupportedDomain
+from vallum.domain.named import DisplayName, FieldAccess, FieldDomain, Search, SearchMethod
+from vallum.kernel import AccessDenied, MalformedDomain, UnknownField, UnsupportedDomain
 from vallum.schema import Field, Model
 
 
@@ -22,8 +22,10 @@ def employees(lowering: Lowering, model: Model, domain: Domain, env: Env, active
     public = env.schema.model("hr.employee.public")
     try:
         found = lowering.search(public, domain, env, active_test=active_test)
-    except UnknownField as error:
-        raise AccessDenied("the employee directory has no such field", where=str(error)) from error
+    except (UnknownField, MalformedDomain) as error:
+        if env.schema.version >= 19:
+            raise UnsupportedDomain(f"a search of employees by who sees only the directory: {error}") from error
+        raise AccessDenied("the employee directory cannot be searched like that", where=str(error)) from error
     at = root(model)
     where: Filter = Within(lowering.id_ref(at), Select(Ref(root(public), "id", Plain("int4")), found))
     if model.active_name and env.active_test:
@@ -71,6 +73,16 @@ def own_company_employees(env: Env) -> Domain:
     return Condition("company_id", "in", tuple(companies)) if companies else TRUE
 
 
+_HR_ONLY: Final = frozenset(
+    {"activity_calendar_event_id", "rating_ids", "website_message_ids", "message_has_sms_error"}
+)
+
+
+def employee_field(model: Model, field: Field, access: Access, version: int) -> bool:
+    """Some fields of an employee are for HR officers, by code since Odoo 19."""
+    return version < 19 or field.name not in _HR_ONLY or access.in_group("hr.group_hr_user")
+
+
 METHODS: Final[Mapping[str, SearchMethod]] = {
     "_search_company_employee": company_employee,
     "_search_has_department_manager_access": department_manager_access,
@@ -79,3 +91,4 @@ DISPLAY_NAMES: Final[Mapping[str, DisplayName]] = {}
 SEARCHES: Final[Mapping[str, Search]] = {"hr.employee": employees}
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {"res.users.employee_ids": own_company_employees}
 COLUMNS: Final[Mapping[str, str]] = {"hr.employee.version_id": "current_version_id"}
+FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {"hr.employee": employee_field}

@@ -23,7 +23,7 @@ from vallum.domain.filter import (
     some,
 )
 from vallum.domain.lower import NEGATIVE, POSITIVE, Lowering, root
-from vallum.domain.named import DisplayName, FieldDomain, Search, SearchMethod
+from vallum.domain.named import DisplayName, FieldAccess, FieldDomain, Search, SearchMethod
 from vallum.domain.named.base import linked_partner, readable_documents
 from vallum.kernel import AccessDenied, UnsupportedDomain
 from vallum.schema import Field, Model
@@ -199,3 +199,4 @@ DISPLAY_NAMES: Final[Mapping[str, DisplayName]] = {}
 SEARCHES: Final[Mapping[str, Search]] = {"mail.message": messages, "mail.activity": activities}
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {}
 COLUMNS: Final[Mapping[str, str]] = {}
+FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {}

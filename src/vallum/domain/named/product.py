@@ -9,7 +9,7 @@ from typing import Any, Final
 from vallum.domain.ast import Condition, Domain, all_of, any_of
 from vallum.domain.env import Env
 from vallum.domain.lower import NEGATIVE, Lowering
-from vallum.domain.named import DisplayName, FieldDomain, Search, SearchMethod
+from vallum.domain.named import DisplayName, FieldAccess, FieldDomain, Search, SearchMethod
 from vallum.schema import Model
 
 
@@ -55,3 +55,4 @@ DISPLAY_NAMES: Final[Mapping[str, DisplayName]] = {
 SEARCHES: Final[Mapping[str, Search]] = {}
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {}
 COLUMNS: Final[Mapping[str, str]] = {}
+FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {}

@@ -70,7 +70,7 @@ def read_odoo(database: Queryable, registry: Path | None = None) -> Schema:
         return _from_database(database)
     schema = read_registry(registry)
     _check_same(database, schema, registry)
-    return _with_relations(schema, _relations(database))
+    return _completed(schema, _relations(database), _not_null(database))
 
 
 def _relations(database: Queryable) -> dict[str, str]:
@@ -82,12 +82,27 @@ def _relations(database: Queryable) -> dict[str, str]:
     return dict(rows)  # type: ignore[arg-type]
 
 
-def _with_relations(schema: Schema, relations: dict[str, str]) -> Schema:
-    """The schema, its models marked that have neither a table nor a view."""
-    models = [
-        model if model.table in relations else replace(model, relation=False)
-        for model in schema.models.values()
-    ]
+def _not_null(database: Queryable) -> dict[str, set[str]]:
+    """Columns that refuse NULL, by table."""
+    found: dict[str, set[str]] = {}
+    for table, column in database.rows(
+        "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+        " WHERE a.attnotnull AND a.attnum > 0 AND c.relkind IN ('r','p')"
+        " AND c.relnamespace = current_schema()::regnamespace"
+    ):
+        found.setdefault(table, set()).add(column)
+    return found
+
+
+def _completed(schema: Schema, relations: dict[str, str], not_null: dict[str, set[str]]) -> Schema:
+    """The schema with what only the database tells: which models have a table, what may be NULL."""
+    models = []
+    for model in schema.models.values():
+        strict = not_null.get(model.table, set()) & model.fields.keys()
+        fields = {**model.fields, **{n: replace(model.fields[n], not_null=True) for n in strict}}
+        models.append(
+            replace(model, relation=model.table in relations, fields=MappingProxyType(fields))
+        )
     return Schema.of(models, version=schema.version, gaps=schema.gaps, source=schema.source)
 
 
@@ -181,7 +196,8 @@ def _from_database(database: Queryable) -> Schema:
         _database_model(name, transient, order, fields.get(name, {}), inherits.get(name, {}), tables, columns)
         for name, transient, order in database.rows('SELECT model, COALESCE(transient, false), "order" FROM ir_model')
     ]
-    return Schema.of(models, version=odoo_version(database), gaps=_GAPS, source="database")
+    schema = Schema.of(models, version=odoo_version(database), gaps=_GAPS, source="database")
+    return _completed(schema, tables, _not_null(database))
 
 
 def _database_field(row: tuple[Any, ...], inherits: dict[str, dict[str, str]]) -> Field:

@@ -180,7 +180,7 @@ def _field(model: str, name: str, raw: _Field, version: int) -> Field:
         company_dependent=raw.company_dependent,
         required=raw.required,
         readonly=raw.readonly,
-        auto_join=raw.auto_join or (version >= 19 and (name in _BYPASSING_19)),
+        auto_join=raw.auto_join or (version >= 19 and name in _BYPASSING_19 and raw.inverse == "res_id"),
         domain=domain,
         domain_unknown=raw.domain_callable and raw.domain is None,
         context=_frozen(raw.context),
@@ -190,7 +190,7 @@ def _field(model: str, name: str, raw: _Field, version: int) -> Field:
 
 # Odoo 19 renamed auto_join to bypass_search_access; files exported before Vallum wrote
 # that key under the old name lack it. These are the ones of Odoo's own mixins.
-_BYPASSING_19: Final = frozenset({"message_ids", "activity_ids", "rating_ids", "website_message_ids"})
+_BYPASSING_19: Final = frozenset({"message_ids", "activity_ids", "website_message_ids"})
 
 _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
