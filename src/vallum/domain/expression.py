@@ -87,7 +87,13 @@ class Records:
         if not self.ids:
             return False
         value = values.get(self._one(name))
-        return False if value is None and field.type != "boolean" else value or False if field.type == "boolean" else value
+        return (
+            False
+            if value is None and field.type != "boolean"
+            else value or False
+            if field.type == "boolean"
+            else value
+        )
 
     def mapped(self, path: str) -> Any:
         """The values along a dotted path: records for a relation, a list otherwise."""
@@ -105,7 +111,9 @@ class Records:
 
     def _one(self, name: str) -> int:
         if len(self.ids) != 1:
-            raise ForbiddenExpression(f"`{name}` is asked of {len(self.ids)} records of `{self.model}`, not of one")
+            raise ForbiddenExpression(
+                f"`{name}` is asked of {len(self.ids)} records of `{self.model}`, not of one"
+            )
         return self.ids[0]
 
     def __bool__(self) -> bool:
@@ -149,7 +157,9 @@ def _ids_of(records: Records, other: object) -> tuple[int, ...]:
     return other.ids
 
 
-_RECORD_METHODS: Final = frozenset({"mapped", "has_group", "exists", "sudo", "_is_internal", "_is_portal", "_is_public", "_get_group_ids"})
+_RECORD_METHODS: Final = frozenset(
+    {"mapped", "has_group", "exists", "sudo", "_is_internal", "_is_portal", "_is_public", "_get_group_ids"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,12 +360,22 @@ class _Evaluator:
                 items.extend(self.visit(element.value, scope))
             else:
                 items.append(self.visit(element, scope))
-        return tuple(items) if isinstance(node, ast.Tuple) else set(items) if isinstance(node, ast.Set) else items
+        return (
+            tuple(items)
+            if isinstance(node, ast.Tuple)
+            else set(items)
+            if isinstance(node, ast.Set)
+            else items
+        )
 
     def _dict(self, node: ast.Dict, scope: Mapping[str, Any]) -> Any:
         if any(key is None for key in node.keys):
             raise ForbiddenExpression("`**` is not allowed in a rule")
-        return {self.visit(k, scope): self.visit(v, scope) for k, v in zip(node.keys, node.values, strict=True) if k}
+        return {
+            self.visit(k, scope): self.visit(v, scope)
+            for k, v in zip(node.keys, node.values, strict=True)
+            if k
+        }
 
     def _bool(self, node: ast.BoolOp, scope: Mapping[str, Any]) -> Any:
         stop_on = isinstance(node.op, ast.Or)
@@ -382,7 +402,9 @@ class _Evaluator:
         if function is None:
             raise ForbiddenExpression(f"{type(node.op).__name__} is not allowed in a rule")
         left, right = self.visit(node.left, scope), self.visit(node.right, scope)
-        if isinstance(node.op, ast.Mult) and (_size(left) * _number(right) > MAX_SIZE or _size(right) * _number(left) > MAX_SIZE):
+        if isinstance(node.op, ast.Mult) and (
+            _size(left) * _number(right) > MAX_SIZE or _size(right) * _number(left) > MAX_SIZE
+        ):
             raise ForbiddenExpression("the expression builds too large a value")
         if isinstance(node.op, ast.Mod) and isinstance(left, str):
             raise ForbiddenExpression("formatting with `%` is not allowed in a rule")
@@ -404,20 +426,37 @@ class _Evaluator:
         value = self.visit(node.value, scope)
         if isinstance(value, Records):
             if not isinstance(node.slice, ast.Slice):
-                return value.get(str(key)) if isinstance(key := self.visit(node.slice, scope), str) else list(value)[key]
+                return (
+                    value.get(str(key))
+                    if isinstance(key := self.visit(node.slice, scope), str)
+                    else list(value)[key]
+                )
             return Records(self.context, value.model, value.ids[self._slice(node.slice, scope)])
         if not isinstance(value, list | tuple | str | dict):
             raise ForbiddenExpression("only lists, texts and records can be subscripted in a rule")
-        return value[self._slice(node.slice, scope) if isinstance(node.slice, ast.Slice) else self.visit(node.slice, scope)]
+        return value[
+            self._slice(node.slice, scope)
+            if isinstance(node.slice, ast.Slice)
+            else self.visit(node.slice, scope)
+        ]
 
     def _slice(self, node: ast.Slice, scope: Mapping[str, Any]) -> slice:
-        return slice(*(None if part is None else self.visit(part, scope) for part in (node.lower, node.upper, node.step)))
+        return slice(
+            *(
+                None if part is None else self.visit(part, scope)
+                for part in (node.lower, node.upper, node.step)
+            )
+        )
 
-    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp, scope: Mapping[str, Any]) -> Any:
+    def _comprehension(
+        self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp, scope: Mapping[str, Any]
+    ) -> Any:
         items = [self.visit(node.elt, inner) for inner in self._scopes(node.generators, scope)]
         return set(items) if isinstance(node, ast.SetComp) else items
 
-    def _scopes(self, generators: Sequence[ast.comprehension], scope: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def _scopes(
+        self, generators: Sequence[ast.comprehension], scope: Mapping[str, Any]
+    ) -> Iterator[Mapping[str, Any]]:
         if not generators:
             yield scope
             return
@@ -464,7 +503,13 @@ class _Evaluator:
         if isinstance(owner, Records):
             return self._record_method(owner, name, arguments)
         if isinstance(owner, _Time):
-            return now.strftime(str(arguments[0])) if name == "strftime" else now.timestamp() if name == "time" else now.timetuple()
+            return (
+                now.strftime(str(arguments[0]))
+                if name == "strftime"
+                else now.timestamp()
+                if name == "time"
+                else now.timetuple()
+            )
         if owner is date:
             return now.date()
         if owner is datetime:

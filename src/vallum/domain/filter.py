@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, get_args
+from typing import Any, Final, TypeAlias, TypeGuard, get_args
 
 __all__ = [
     "ALWAYS",
@@ -47,6 +47,8 @@ __all__ = [
     "Translated",
     "Within",
     "every",
+    "is_filter",
+    "is_rows",
     "some",
 ]
 
@@ -264,6 +266,16 @@ FILTERS: Final = get_args(Filter)
 ROW_SETS: Final = get_args(RowSet)
 ALWAYS: Final = Always(True)
 NEVER: Final = Always(False)
+
+
+def is_rows(value: object) -> TypeGuard[RowSet]:
+    """Whether a value is a set of rows rather than a plain value."""
+    return isinstance(value, ROW_SETS)
+
+
+def is_filter(value: object) -> TypeGuard[Filter]:
+    """Whether a value is a filter."""
+    return isinstance(value, FILTERS)
 
 
 def every(parts: Iterable[Filter]) -> Filter:

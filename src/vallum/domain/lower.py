@@ -14,7 +14,6 @@ from typing import Any, Final
 from vallum.domain.ast import Condition, Domain, all_of, any_of, conditions
 from vallum.domain.env import Env
 from vallum.domain.filter import (
-    FILTERS,
     NEVER,
     All,
     Compare,
@@ -34,6 +33,7 @@ from vallum.domain.filter import (
     Select,
     Translated,
     Within,
+    is_filter,
 )
 from vallum.domain.parse import parse
 from vallum.domain.values import column_value
@@ -224,7 +224,9 @@ class Lowering(ABC):
         if named is not None:
             return named(env)
         if field.domain_unknown:
-            raise UnsupportedDomain(f"the domain of `{field}` is code that the registry file could not compute")
+            raise UnsupportedDomain(
+                f"the domain of `{field}` is code that the registry file could not compute"
+            )
         domain = parse(list(field.domain or ()))
         if field.type == "one2many" and field.inverse:
             comodel, inverse = self.inverse(field, env)
@@ -291,9 +293,7 @@ class Lowering(ABC):
             raise UnsupportedDomain(f"`{field}` cannot be followed as a hierarchy")
         return Hierarchy(root(model).table, seeds, up, field.name)
 
-    def delegated_hierarchy(
-        self, model: Model, field: Field, seeds: RowSet, up: bool, env: Env
-    ) -> RowSet:
+    def delegated_hierarchy(self, model: Model, field: Field, seeds: RowSet, up: bool, env: Env) -> RowSet:
         """A hierarchy whose parent is kept in a delegated record: Odoo 19 compares ids of both alike."""
         link = model.field(field.related[0])
         holder = self.comodel(link, env)
@@ -312,8 +312,9 @@ class Lowering(ABC):
         if named is not None and self.overrides(model, "_search_display_name", env):
             return named(self, model, operator, value, env)
         if "_search_display_name" in model.overrides:
+            modules = _listed(model.overrides["_search_display_name"])
             raise UnsupportedDomain(
-                f"searching `{model.name}` by name is code of {_listed(model.overrides['_search_display_name'])}",
+                f"searching `{model.name}` by name is code of {modules}",
                 fix="register an implementation with `Named.with_display_name`",
             )
         return self.plain_display_name(model, operator, value, env)
@@ -356,7 +357,9 @@ class Lowering(ABC):
         Raises: UnsupportedDomain where there is no implementation of it.
         """
         if field.name == "display_name":
-            return self.lower(model, self.display_name(model, condition.operator, condition.value, env), env, row)
+            return self.lower(
+                model, self.display_name(model, condition.operator, condition.value, env), env, row
+            )
         if field.related:
             return self.lower(model, self.related(condition, field, env), env, row)
         method = env.named.search_method(field)
@@ -366,10 +369,8 @@ class Lowering(ABC):
                 f"`{field}` is not stored and searched {reason}, which has no implementation here",
                 fix="register one with `Named.with_search_method`",
             )
-        found = method(self, model, field, condition.operator, condition.value, env, row)
-        if isinstance(found, FILTERS):
-            return found
-        return self.lower(model, found, env, row)
+        found: Any = method(self, model, field, condition.operator, condition.value, env, row)
+        return found if is_filter(found) else self.lower(model, found, env, row)
 
     # shapes that both versions use
 
@@ -406,7 +407,9 @@ class Lowering(ABC):
         """
         name = DATE_PARTS.get(part)
         if name is None:
-            raise UnsupportedDomain(f"`{field}` has no part `{part}`", fix="use one of " + ", ".join(DATE_PARTS))
+            raise UnsupportedDomain(
+                f"`{field}` has no part `{part}`", fix="use one of " + ", ".join(DATE_PARTS)
+            )
         if name == "dow":
             raise UnsupportedDomain("days of the week depend on the language's first day")
         self.ref(field, env, row)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from vallum.domain.ast import (
-    FALSE,
     TRUE,
     And,
     Condition,
@@ -34,14 +33,15 @@ from vallum.domain.filter import (
     No,
     Ref,
     Row,
-    ROW_SETS,
     RowSet,
     Select,
     Within,
     every,
+    is_rows,
     some,
 )
 from vallum.domain.lower import NEGATIVE, POSITIVE, Lowering, root
+from vallum.domain.rewrite18 import is_false, rewritten
 from vallum.domain.values import column_value, is_whole_date
 from vallum.kernel import InvalidValue, MalformedDomain, UnknownField, UnknownOperator, UnsupportedDomain
 from vallum.schema import Field, Model
@@ -52,22 +52,6 @@ _OPERATORS: Final = frozenset(
     {"=", "!=", "<=", "<", ">", ">=", "=?", "=like", "=ilike", "like", "not like", "ilike", "not ilike"}
     | {"in", "not in", "child_of", "parent_of", "any", "not any"}
 )
-_NEGATED: Final = {
-    "<": ">=",
-    ">": "<=",
-    "<=": ">",
-    ">=": "<",
-    "=": "!=",
-    "!=": "=",
-    "in": "not in",
-    "not in": "in",
-    "like": "not like",
-    "not like": "like",
-    "ilike": "not ilike",
-    "not ilike": "ilike",
-    "any": "not any",
-    "not any": "any",
-}
 _WILDCARD: Final = frozenset({"like", "ilike", "not like", "not ilike"})
 _HIERARCHY: Final = frozenset({"child_of", "parent_of"})
 
@@ -94,7 +78,7 @@ class Lowering18(Lowering):
         return self.lower(model, domain, env, row)
 
     def lower(self, model: Model, domain: Domain, env: Env, row: Row) -> Filter:
-        return self._lower(model, _merged(_spread(domain, model, env), model, env), env, row)
+        return self._lower(model, rewritten(domain, model, env.schema), env, row)
 
     def _lower(self, model: Model, domain: Domain, env: Env, row: Row) -> Filter:
         match domain:
@@ -120,7 +104,9 @@ class Lowering18(Lowering):
             parent, parent_row = self.inherited_row(field, model, env, row)
             return self._condition(parent, condition, env, parent_row)
         if condition.path == "id" and operator in _HIERARCHY:
-            return self._within_hierarchy(self.id_ref(row), model, operator, self._seeds(model, value, env), env, None)
+            return self._within_hierarchy(
+                self.id_ref(row), model, operator, self._seeds(model, value, env), env, None
+            )
         if condition.rest:
             return self._beyond(field, condition, env, row)
         if operator in ("any", "not any"):
@@ -147,7 +133,9 @@ class Lowering18(Lowering):
         """A path behind a field that is not relational: a part of a date."""
         if field.type in ("date", "datetime") and "." not in condition.rest:
             ref = self.date_part(field, condition.rest, env, row)
-            if condition.operator not in ("=", "!=", "<", "<=", ">", ">=") or not isinstance(condition.value, int | float):
+            if condition.operator not in ("=", "!=", "<", "<=", ">", ">=") or not isinstance(
+                condition.value, int | float
+            ):
                 raise UnsupportedDomain(f"`{condition.operator}` on a part of `{field}`")
             return Compare(ref, condition.operator, condition.value)
         if field.type == "properties":
@@ -168,7 +156,9 @@ class Lowering18(Lowering):
         where = self.search(comodel, all_of((self.field_domain(field, env), value)), inner)
         rows = self.select(comodel, where)
         if not field.stored:
-            return self.unstored(Condition(field.name, "in" if positive else "not in", rows), field, model, env, row)
+            return self.unstored(
+                Condition(field.name, "in" if positive else "not in", rows), field, model, env, row
+            )
         kind = self._one2many_rows if field.type == "one2many" else self._many2many_rows
         return kind(field, positive, rows, env, inner, row)
 
@@ -187,10 +177,14 @@ class Lowering18(Lowering):
         found = Within(self.id_ref(row), Select(self.ref(inverse, inner, at_root), where))
         return found if positive else No(found)
 
-    def _in_rows(self, model: Model, field: Field, positive: bool, rows: RowSet, env: Env, row: Row) -> Filter:
+    def _in_rows(
+        self, model: Model, field: Field, positive: bool, rows: RowSet, env: Env, row: Row
+    ) -> Filter:
         """A many2one within, or not within, rows of its comodel."""
         if not field.stored:
-            found = self.unstored(Condition(field.name, "in" if positive else "not in", rows), field, model, env, row)
+            found = self.unstored(
+                Condition(field.name, "in" if positive else "not in", rows), field, model, env, row
+            )
             if positive:
                 return found
             return some((found, self.unstored(Condition(field.name, "=", False), field, model, env, row)))
@@ -208,7 +202,9 @@ class Lowering18(Lowering):
             seeds = self._seeds(comodel, value, inner)
             if comodel.name == model.name:
                 return self._within_hierarchy(self.id_ref(row), comodel, operator, seeds, env, field.name)
-            return self._one2many_rows(field, True, self._climbed(comodel, operator, seeds, env), env, inner, row)
+            return self._one2many_rows(
+                field, True, self._climbed(comodel, operator, seeds, env), env, inner, row
+            )
         if value is False:
             return self._without_lines(field, comodel, inverse, not positive, inner, row)
         if isinstance(value, str):
@@ -302,12 +298,14 @@ class Lowering18(Lowering):
 
     def _attached(self, field: Field, operator: str, value: Any, env: Env, row: Row) -> Filter:
         if operator not in ("=", "!=") or value:
-            raise UnsupportedDomain(f"`{field}` is kept as an attachment: only whether it is set can be searched")
+            raise UnsupportedDomain(
+                f"`{field}` is kept as an attachment: only whether it is set can be searched"
+            )
         found = self.attachment(field, env, row)
         return found if operator == "!=" else No(found)
 
     def _given_rows(self, field: Field, value: Any) -> RowSet:
-        if isinstance(value, ROW_SETS):
+        if is_rows(value):
             return value
         values = value if isinstance(value, tuple) else (value,)
         return Ids(self.ids(field, values))
@@ -316,7 +314,7 @@ class Lowering18(Lowering):
 
     def _seeds(self, model: Model, value: Any, env: Env) -> RowSet:
         """The records a hierarchy condition starts from: ids, or records found by name."""
-        if isinstance(value, ROW_SETS):
+        if is_rows(value):
             return value
         names = value if isinstance(value, tuple) else (value,)
         if value and all(isinstance(v, str) for v in names):
@@ -396,7 +394,7 @@ class Lowering18(Lowering):
                 return ALWAYS
             operator = "="
         ref = self.ref(field, env, row)
-        if isinstance(value, ROW_SETS):
+        if is_rows(value):
             found = _within(ref, value)
             return No(found) if operator == "not in" else found
         if operator in ("in", "not in"):
@@ -472,113 +470,6 @@ class Lowering18(Lowering):
         return some((_negated(found), IsNull(ref)))
 
 
-def is_false(domain: Domain) -> bool:
-    """Whether a domain is false whatever the records, as far as constants and empty lists tell."""
-    return _certainty(domain) < 0
-
-
-def _certainty(domain: Domain) -> int:
-    match domain:
-        case Constant(value):
-            return 1 if value else -1
-        case And(children):
-            return min(_certainty(c) for c in children)
-        case Or(children):
-            return max(_certainty(c) for c in children)
-        case Not(child):
-            return -_certainty(child)
-        case Condition(_, "in", ()):
-            return -1
-        case Condition(_, "not in", ()):
-            return 1
-    return 0
-
-
-def _spread(domain: Domain, model: Model, env: Env) -> Domain:
-    """Paths become `any`; negation moves to the conditions."""
-    match domain:
-        case And(children):
-            return all_of(_spread(c, model, env) for c in children)
-        case Or(children):
-            return any_of(_spread(c, model, env) for c in children)
-        case Not(child):
-            return _not(_spread(child, model, env))
-        case Condition(_, operator, value):
-            field = model.field(domain.head)
-            if domain.rest and field.relational:
-                comodel = env.schema.model(field.comodel or "")
-                inner = Condition(domain.rest, operator, value)
-                return Condition(field.name, "any", _spread(inner, comodel, env))
-            if operator in ("any", "not any"):
-                if not field.relational:
-                    raise UnknownOperator(f"`{operator}` does not apply to `{field}`, a {field.type}")
-                comodel = env.schema.model(field.comodel or "")
-                return Condition(domain.path, operator, _spread(value, comodel, env))
-    return domain
-
-
-def _not(domain: Domain) -> Domain:
-    match domain:
-        case Constant(value):
-            return FALSE if value else TRUE
-        case And(children):
-            return any_of(_not(c) for c in children)
-        case Or(children):
-            return all_of(_not(c) for c in children)
-        case Not(child):
-            return child
-        case Condition(path, "=?", value):
-            return Condition(path, "!=", value) if value else FALSE
-        case Condition(path, operator, value):
-            negated = _NEGATED.get(operator)
-            return Not(domain) if negated is None else Condition(path, negated, value)
-
-
-def _merged(domain: Domain, model: Model, env: Env) -> Domain:
-    """Conditions `any` on the same field become one where that means the same.
-
-    It is not only faster: whether inactive lines count depends on what the merged
-    condition mentions.
-    """
-    match domain:
-        case And(children) | Or(children):
-            conjunction = isinstance(domain, And)
-            parts = [_merged(c, model, env) for c in children]
-            flat = all_of(parts) if conjunction else any_of(parts)
-            if not isinstance(flat, And | Or) or isinstance(flat, And) != conjunction:
-                return flat
-            return _merge_children(flat.children, conjunction, model, env)
-        case Not(child):
-            return _not(_merged(child, model, env))
-        case Condition(path, "any" | "not any" as operator, value):
-            comodel = env.schema.model(model.field(path).comodel or "")
-            return Condition(path, operator, _merged(value, comodel, env))
-    return domain
-
-
-def _merge_children(children: Sequence[Domain], conjunction: bool, model: Model, env: Env) -> Domain:
-    others: list[Domain] = []
-    groups: dict[tuple[str, str], list[Domain]] = {}
-    for child in children:
-        if isinstance(child, Condition) and child.operator in ("any", "not any"):
-            groups.setdefault((child.operator, child.path), []).append(child.value)
-        else:
-            others.append(child)
-    for (operator, path), values in sorted(groups.items(), key=lambda g: g[0][0] != "any"):
-        field = model.field(path)
-        comodel = env.schema.model(field.comodel or "")
-        together_by_or = (operator == "any") != conjunction
-        if len(values) == 1:
-            others.append(Condition(path, operator, values[0]))
-        elif together_by_or:
-            others.append(Condition(path, operator, _merged(any_of(values), comodel, env)))
-        elif field.type == "many2one":
-            others.append(Condition(path, operator, _merged(all_of(values), comodel, env)))
-        else:
-            others.extend(Condition(path, operator, v) for v in values)
-    return all_of(others) if conjunction else any_of(others)
-
-
 def _normal(condition: Condition) -> tuple[str, Any]:
     operator, value = condition.operator, condition.value
     if isinstance(value, bool) and operator in ("in", "not in"):
@@ -622,4 +513,3 @@ def _admits_zero(operator: str, value: Any) -> bool:
         or (operator == "<" and value > 0)
         or (operator == ">" and value < 0)
     )
-

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from vallum.domain.ast import (
@@ -24,13 +23,11 @@ from vallum.domain.ast import (
     Or,
     all_of,
     any_of,
-    negate,
 )
 from vallum.domain.env import Env
 from vallum.domain.filter import (
     ALWAYS,
     NEVER,
-    ROW_SETS,
     Compare,
     Filter,
     Holds,
@@ -44,27 +41,21 @@ from vallum.domain.filter import (
     Select,
     Within,
     every,
+    is_rows,
     some,
 )
 from vallum.domain.lower import NEGATIVE, POSITIVE, Lowering, root
-from vallum.domain.values import as_date, as_datetime, column_value, is_whole_date, parse_relative, start_of_day
+from vallum.domain.rewrite19 import falsy, opposite, settled, settled_not
+from vallum.domain.values import (
+    column_value,
+)
 from vallum.kernel import InvalidValue, UnknownField, UnknownOperator, UnsupportedDomain
 from vallum.schema import Field, Model
 
 __all__ = ["Lowering19"]
 
-_OPPOSITE: Final = {**POSITIVE, **{v: k for k, v in POSITIVE.items()}}
 _INEQUALITY: Final = {"<": ">=", ">": "<=", ">=": "<", "<=": ">"}
 _ANY: Final = frozenset({"any", "not any", "any!", "not any!"})
-_FALSY: Final = {
-    "boolean": False,
-    "integer": 0,
-    "float": 0.0,
-    "monetary": 0.0,
-    "char": "",
-    "text": "",
-    "html": "",
-}
 
 
 class Lowering19(Lowering):
@@ -78,202 +69,19 @@ class Lowering19(Lowering):
         at = root(model)
         if active_test and self.active_condition(model, domain, env):
             domain = all_of((domain, Condition(model.active_name or "", "=", True)))
-        settled = self.settled(model, domain, env)
-        if settled == FALSE:
+        rewritten = settled(model, domain, env)
+        if rewritten == FALSE:
             return NEVER
-        where = self._lower(model, settled, env, at)
+        where = self._lower(model, rewritten, env, at)
         if env.access is not None and not bypass:
             where = every((where, env.access.rules(model, env)))
         return where
 
     def lower(self, model: Model, domain: Domain, env: Env, row: Row) -> Filter:
-        return self._lower(model, self.settled(model, domain, env), env, row)
+        return self._lower(model, settled(model, domain, env), env, row)
 
     def uses_parent_path(self, model: Model, parent: str | None) -> bool:
         return parent is None or parent == model.parent_name
-
-    # first: rewrite
-
-    def settled(self, model: Model, domain: Domain, env: Env) -> Domain:
-        """The domain rewritten until only the operators of `_condition` are left."""
-        match domain:
-            case And(children):
-                parts = all_of(self.settled(model, c, env) for c in children)
-                return _merged(parts, model) if isinstance(parts, And) else parts
-            case Or(children):
-                parts = any_of(self.settled(model, c, env) for c in children)
-                return _merged(parts, model) if isinstance(parts, Or) else parts
-            case Not(child):
-                return self._not(model, child, env)
-            case Condition():
-                return self._settled_condition(model, domain, env)
-        return domain
-
-    def _not(self, model: Model, domain: Domain, env: Env) -> Domain:
-        """Negation moves inwards as far as there are opposite operators."""
-        match domain:
-            case And(children):
-                return self.settled(model, any_of(negate(c) for c in children), env)
-            case Or(children):
-                return self.settled(model, all_of(negate(c) for c in children), env)
-            case Condition(path, operator, value) if "." not in path and operator in _OPPOSITE:
-                return self.settled(model, Condition(path, _OPPOSITE[operator], value), env)
-        return self._opposite(model, self.settled(model, domain, env))
-
-    def _opposite(self, model: Model, settled: Domain) -> Domain:
-        match settled:
-            case Constant(value):
-                return FALSE if value else TRUE
-            case And(children):
-                return any_of(self._opposite(model, c) for c in children)
-            case Or(children):
-                return all_of(self._opposite(model, c) for c in children)
-            case Not(child):
-                return child
-            case Condition(path, operator, value):
-                if operator in _OPPOSITE and "." not in path:
-                    return Condition(path, _OPPOSITE[operator], value)
-                if operator in _INEQUALITY:
-                    opposite = Condition(path, _INEQUALITY[operator], value)
-                    if _falsy(model.field(settled.head)) is None:
-                        return any_of((Condition(path, "in", (False,)), opposite))
-                    return opposite
-        return Not(settled)
-
-    def _settled_condition(self, model: Model, condition: Condition, env: Env) -> Domain:
-        field = model.field(condition.head)
-        operator, value = condition.operator, condition.value
-        if condition.rest and field.relational:
-            inner = Condition(condition.rest, operator, value)
-            return self._settled_condition(model, Condition(field.name, "any", inner), env)
-        if operator in ("child_of", "parent_of"):
-            return condition
-        if operator == "=?":
-            return self._settled_condition(model, replace(condition, operator="="), env) if value else TRUE
-        if operator in ("=", "!="):
-            values = value if isinstance(value, tuple) and value else (False,) if value == () else (value,)
-            if isinstance(value, ROW_SETS):
-                values = value
-            return self._settled_condition(
-                model, Condition(condition.path, "in" if operator == "=" else "not in", values), env
-            )
-        if operator in ("in", "not in"):
-            return self._settled_in(model, field, condition, env)
-        if operator in _ANY:
-            return self._settled_any(model, field, condition, env)
-        if operator.endswith("like"):
-            return self._settled_like(model, field, condition, env)
-        return self._settled_inequality(field, condition, env)
-
-    def _settled_in(self, model: Model, field: Field, condition: Condition, env: Env) -> Domain:
-        operator, value = condition.operator, condition.value
-        if isinstance(value, ROW_SETS):
-            return condition
-        if not isinstance(value, tuple):
-            value = (value,)
-        if not value:
-            return FALSE if operator == "in" else TRUE
-        if field.relational:
-            names = tuple(v for v in value if isinstance(v, str))
-            others = tuple(v for v in value if not isinstance(v, str))
-            if names:
-                by_name = self._any_named(model, field, operator, "in", names, env)
-                if not others:
-                    return by_name
-                join = any_of if operator == "in" else all_of
-                return join((by_name, Condition(field.name, operator, others)))
-        if field.type == "boolean":
-            return _settled_boolean(condition.path, operator, value)
-        if field.type == "date" and not condition.rest:
-            value = tuple(v if v is False else _day(field, v, env) for v in value)
-        if field.type == "datetime" and not condition.rest:
-            return self._settled_moments(model, field, operator, value, env)
-        if field.not_null and _falsy(field) is None and False in value:
-            value = tuple(v for v in value if v is not False)
-            if not value:
-                return FALSE if operator == "in" else TRUE
-        return Condition(condition.path, operator, value)
-
-    def _settled_moments(
-        self, model: Model, field: Field, operator: str, values: Sequence[Any], env: Env
-    ) -> Domain:
-        """A moment equals every instant of its second."""
-        moments = [v if v is False else _moment(field, v, env)[0].replace(microsecond=0) for v in values]
-        if all(m is False for m in moments):
-            return Condition(field.name, operator, (False,))
-        second = timedelta(seconds=1)
-        parts: list[Domain] = [
-            Condition(field.name, "in", (False,))
-            if m is False
-            else all_of((Condition(field.name, ">=", m), Condition(field.name, "<", m + second)))
-            for m in moments
-        ]
-        found = any_of(parts)
-        return found if operator == "in" else self._opposite(model, found)
-
-    def _settled_any(self, model: Model, field: Field, condition: Condition, env: Env) -> Domain:
-        operator, value = condition.operator, condition.value
-        if isinstance(value, ROW_SETS):
-            return condition
-        if field.name == "id":
-            return self.settled(model, value if operator in ("any", "any!") else negate(value), env)
-        if not field.relational:
-            raise UnknownOperator(f"`{operator}` does not apply to `{field}`, a {field.type}")
-        inner = self.settled(self.comodel(field, env), value, env)
-        if inner == FALSE:
-            return FALSE if operator in ("any", "any!") else TRUE
-        return Condition(field.name, operator, inner)
-
-    def _any_named(
-        self, model: Model, field: Field, operator: str, by: str, value: Any, env: Env
-    ) -> Domain:
-        outer = "not any" if operator in NEGATIVE else "any"
-        return self._settled_any(
-            model, field, Condition(field.name, outer, Condition("display_name", by, value)), env
-        )
-
-    def _settled_like(self, model: Model, field: Field, condition: Condition, env: Env) -> Domain:
-        operator, value = condition.operator, condition.value
-        if not value:
-            unset = (operator in NEGATIVE) == ("=" in operator)
-            if field.relational or "=" in operator:
-                return self._settled_condition(
-                    model, Condition(condition.path, "!=" if unset else "=", False), env
-                )
-            return TRUE if unset else FALSE
-        if not isinstance(value, str):
-            if "=" in operator:
-                raise InvalidValue(f"the pattern for `{field}` must be a text")
-            value = str(value)
-        if field.relational:
-            return self._any_named(model, field, operator, POSITIVE.get(operator, operator), value, env)
-        return Condition(condition.path, operator, value)
-
-    def _settled_inequality(self, field: Field, condition: Condition, env: Env) -> Domain:
-        operator, value = condition.operator, condition.value
-        if isinstance(value, tuple):
-            raise InvalidValue(f"`{operator}` does not take a list (for `{field}`)")
-        if field.relational and isinstance(value, str):
-            raise InvalidValue(f"`{operator}` does not compare names (for `{field}`)")
-        if field.type == "boolean":
-            raise UnknownOperator(f"`{operator}` does not apply to `{field}`, a boolean")
-        if condition.rest or field.type not in ("date", "datetime"):
-            return condition
-        if value is False:
-            return FALSE
-        if field.type == "date":
-            return Condition(field.name, operator, _day(field, value, env))
-        moment, whole_day = _moment(field, value, env)
-        moment = moment.replace(microsecond=0)
-        step = timedelta(days=1) if whole_day else timedelta(seconds=1)
-        try:
-            if operator == ">":
-                return Condition(field.name, ">=", moment + step)
-            if operator == "<=":
-                return Condition(field.name, "<", moment + step)
-        except OverflowError:
-            return FALSE if operator == ">" else Condition(field.name, "not in", (False,))
-        return Condition(field.name, operator, moment)
 
     # then: read
 
@@ -307,7 +115,7 @@ class Lowering19(Lowering):
                 return ALWAYS if operator == "in" else NEVER
             true = Compare(self.ref(field, env, row), "=", True)
             return Holds(true, (True in wanted) == (operator == "in"))
-        if operator in _ANY and not isinstance(value, ROW_SETS):
+        if operator in _ANY and not is_rows(value):
             if field.type == "many2one":
                 return self._many2one_any(field, operator, value, env, row)
             return self._x2many_any(field, operator, value, env, row)
@@ -315,7 +123,9 @@ class Lowering19(Lowering):
             return self._x2many_in(field, operator, value, env, row)
         if field.type == "binary" and field.column is None:
             if operator not in ("in", "not in") or value != (False,):
-                raise UnsupportedDomain(f"`{field}` is kept as an attachment: only whether it is set can be searched")
+                raise UnsupportedDomain(
+                    f"`{field}` is kept as an attachment: only whether it is set can be searched"
+                )
             found = self.attachment(field, env, row)
             return No(found) if operator == "in" else found
         return self._plain(field, operator, value, env, row)
@@ -324,7 +134,11 @@ class Lowering19(Lowering):
         """An inherited field is one of the parent's, reached without restriction."""
         link = model.field(field.related[0])
         return self._many2one_any(
-            replace(link, auto_join=True), "any", self.settled(self.comodel(link, env), condition, env), env, row
+            replace(link, auto_join=True),
+            "any",
+            settled(self.comodel(link, env), condition, env),
+            env,
+            row,
         )
 
     def _beyond(self, field: Field, condition: Condition, env: Env, row: Row) -> Filter:
@@ -350,8 +164,7 @@ class Lowering19(Lowering):
             where = self._lower(comodel, value, env, at)
             if positive:
                 return every((No(IsNull(ref)), where))
-            opposite = self._lower(comodel, self._opposite(comodel, value), env, at)
-            return some((IsNull(ref), opposite))
+            return some((IsNull(ref), self._lower(comodel, opposite(comodel, value), env, at)))
         rows = self.select(comodel, self.search(comodel, value, env, active_test=False))
         return _within(ref, rows) if positive else some((IsNull(ref), _negated(_within(ref, rows))))
 
@@ -375,8 +188,10 @@ class Lowering19(Lowering):
         comodel = self.comodel(field, env)
         inner = env.sudo().with_active_test(False)
         positive = operator in ("in", "any", "any!")
-        if isinstance(value, ROW_SETS):
-            return self._x2many_rows(field, positive, self._in_field_domain(field, comodel, value, inner), env, row)
+        if is_rows(value):
+            return self._x2many_rows(
+                field, positive, self._in_field_domain(field, comodel, value, inner), env, row
+            )
         if operator not in ("in", "not in"):
             raise UnknownOperator(f"`{operator}` does not apply to `{field}`, a {field.type}")
         ids = self.ids(field, value)
@@ -402,7 +217,9 @@ class Lowering19(Lowering):
         if isinstance(rows, Ids) and not rows.ids:
             return NEVER if positive else ALWAYS
         if field.type == "many2many":
-            found = self.relation(field, row, None if isinstance(rows, Select) and rows.where == ALWAYS else rows)
+            found = self.relation(
+                field, row, None if isinstance(rows, Select) and rows.where == ALWAYS else rows
+            )
             return found if positive else No(found)
         comodel, inverse = self.inverse(field, env)
         if not (inverse.stored or inverse.related):
@@ -435,11 +252,13 @@ class Lowering19(Lowering):
         if on_id:
             return _within(self.id_ref(row), rows)
         by_path = comodel.parent_store and self.uses_parent_path(comodel, parent) and not up
-        target = Condition(field.name, "any!" if by_path else "in", Condition("id", "in", rows) if by_path else rows)
+        target = Condition(
+            field.name, "any!" if by_path else "in", Condition("id", "in", rows) if by_path else rows
+        )
         return self._condition(model, target, env, row)
 
     def _seeds(self, field: Field, comodel: Model, value: Any, env: Env) -> RowSet:
-        if isinstance(value, ROW_SETS):
+        if is_rows(value):
             return value
         values = value if isinstance(value, tuple) else (value,)
         self.search(comodel, FALSE, env)  # Odoo searches even where it has ids: access is checked
@@ -486,11 +305,11 @@ class Lowering19(Lowering):
                 return self.unstored(condition, field, model, env, row)
             except UnsupportedDomain:
                 domain = self.display_name(model, positive.operator, value, env)
-                return self._lower(model, self._not(model, domain, env), env, row)
+                return self._lower(model, settled_not(model, domain, env), env, row)
         if field.related:
             if _asks_for_null(value):
                 return self.unstored(condition, field, model, env, row)
-            return self._lower(model, self._not(model, self.related(positive, field, env), env), env, row)
+            return self._lower(model, settled_not(model, self.related(positive, field, env), env), env, row)
         return Holds(self.unstored(positive, field, model, env, row), False)
 
     def related(self, call: Condition, field: Field, env: Env) -> Domain:
@@ -517,7 +336,7 @@ class Lowering19(Lowering):
 
     def _plain(self, field: Field, operator: str, value: Any, env: Env, row: Row) -> Filter:
         ref = self.ref(field, env, row)
-        if isinstance(value, ROW_SETS):
+        if is_rows(value):
             found = _within(ref, value)
             if operator in ("in", "any", "any!"):
                 return found
@@ -535,12 +354,12 @@ class Lowering19(Lowering):
         kept = [column_value(field, v) for v in values if v is not False]
         kept = [v for v in kept if v is not None]
         with_null = len(kept) < len(values)
-        falsy = _falsy(field)
-        if falsy is not None:
-            if falsy in kept:
+        null = falsy(field)
+        if null is not None:
+            if null in kept:
                 with_null = True
             elif with_null:
-                kept.append(column_value(field, falsy))
+                kept.append(column_value(field, null))
         found = self.one_of(ref, kept)
         if positive:
             return some((found, IsNull(ref))) if with_null else found
@@ -549,130 +368,26 @@ class Lowering19(Lowering):
         return some((_negated(found), IsNull(ref)))
 
     def _compared(self, field: Field, ref: Ref, operator: str, value: Any) -> Filter:
-        falsy = _falsy(field)
+        null = falsy(field)
         converted = column_value(field, value)
         if converted is None:
             return NEVER
         found: Filter = Compare(ref, operator, converted)
-        if falsy is not None and not isinstance(falsy, str):
+        if null is not None and not isinstance(null, str):
             holds: dict[str, Callable[[Any, Any], bool]] = {
                 "<": lambda a, b: a < b,
                 ">": lambda a, b: a > b,
                 "<=": lambda a, b: a <= b,
                 ">=": lambda a, b: a >= b,
             }
-            if holds[operator](falsy, converted):
+            if holds[operator](null, converted):
                 found = some((found, IsNull(ref)))
         return found
-
-
-def _falsy(field: Field) -> Any:
-    """The value that NULL counts as in the field; None where it counts as none."""
-    return None if field.name == "id" else _FALSY.get(field.type)
 
 
 def _asks_for_null(value: Any) -> bool:
     """Whether a value, or one of a list, stands for nothing."""
     return any(v is False for v in value) if isinstance(value, tuple) else value is False
-
-
-def _settled_boolean(path: str, operator: str, values: Sequence[Any]) -> Domain:
-    truths = {_truth(v) for v in values}
-    if truths == {False}:
-        return Condition(path, "not in" if operator == "in" else "in", (True,))
-    return Condition(path, operator, tuple(sorted(truths, reverse=True)))
-
-
-def _truth(value: Any) -> bool:
-    if isinstance(value, str):
-        return value.lower() in ("y", "yes", "1", "true", "t", "on")
-    return bool(value)
-
-
-def _merged(domain: Domain, model: Model) -> Domain:
-    """Conditions on the same field in one: `any` of a field of several records, `in` of any other.
-
-    Whether inactive records count depends on what a merged `any` mentions; whether a
-    field is looked at, and so checked, on whether its merged values leave a question.
-    """
-    if not isinstance(domain, And | Or):
-        return domain
-    conjunction = isinstance(domain, And)
-    merging = {"not any", "not any!"} if conjunction else {"any", "any!"}
-    others: list[Domain] = []
-    nested: dict[tuple[str, str], list[Domain]] = {}
-    listed: dict[str, list[Condition]] = {}
-    for child in domain.children:
-        if not isinstance(child, Condition) or isinstance(child.value, ROW_SETS):
-            others.append(child)
-        elif child.operator in merging:
-            nested.setdefault((child.path, child.operator), []).append(child.value)
-        elif child.operator in ("in", "not in") and not _several(model.field(child.head)):
-            listed.setdefault(child.path, []).append(child)
-        else:
-            others.append(child)
-    for (path, operator), values in nested.items():
-        others.append(Condition(path, operator, any_of(values)))
-    others.extend(_one_set(found, conjunction) for found in listed.values())
-    return all_of(others) if conjunction else any_of(others)
-
-
-def _several(field: Field) -> bool:
-    return field.x2many or field.type == "properties"
-
-
-def _one_set(conditions: Sequence[Condition], conjunction: bool) -> Domain:
-    """`in` and `not in` of one field as a single condition."""
-    if len(conditions) == 1:
-        return conditions[0]
-    wanted = [c.value for c in conditions if c.operator == "in"]
-    unwanted = [c.value for c in conditions if c.operator == "not in"]
-    path = conditions[0].path
-    # Both follow from one law: in a conjunction `in` decides, in a disjunction `not in`.
-    deciding, others = (wanted, unwanted) if conjunction else (unwanted, wanted)
-    if deciding:
-        operator = "in" if conjunction else "not in"
-        excluded = [v for values in others for v in values]
-        kept = [
-            v
-            for v in dict.fromkeys(deciding[0])
-            if all(_has(values, v) for values in deciding) and not _has(excluded, v)
-        ]
-    else:
-        operator = "not in" if conjunction else "in"
-        kept = list(dict.fromkeys(v for values in others for v in values))
-    if not kept:
-        return FALSE if operator == "in" else TRUE
-    return Condition(path, operator, tuple(kept))
-
-
-def _has(values: Sequence[Any], value: Any) -> bool:
-    return value in values
-
-
-def _day(field: Field, value: Any, env: Env) -> date:
-    try:
-        return as_date(field, value)
-    except InvalidValue:
-        if not isinstance(value, str):
-            raise
-    found = parse_relative(field, value, env.now)
-    return found.date() if isinstance(found, datetime) else found
-
-
-def _moment(field: Field, value: Any, env: Env) -> tuple[datetime, bool]:
-    """The moment of a value, and whether it stands for a whole day in the reader's time zone."""
-    if is_whole_date(value):
-        return start_of_day(as_date(field, value), env.tz), True
-    try:
-        return as_datetime(field, value), False
-    except InvalidValue:
-        if not isinstance(value, str):
-            raise
-    found = parse_relative(field, value, env.now)
-    if isinstance(found, datetime):
-        return found, False
-    return start_of_day(found, env.tz), True
 
 
 def _castable(path: str, field: Field, operator: str, value: Any) -> list[Domain]:
@@ -694,5 +409,3 @@ def _negated(found: Filter) -> Filter:
     if found == NEVER:
         return ALWAYS
     return NEVER if found == ALWAYS else No(found)
-
-

@@ -11,8 +11,7 @@ from typing import Any, ClassVar, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql import ColumnElement, FromClause, visitors
+from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.sql.selectable import Select as SqlSelect
 
 from vallum.domain.filter import (
@@ -65,7 +64,7 @@ _TYPES: Final[Mapping[str, Any]] = {
     "bytea": sa.LargeBinary(),
 }
 _INT_ARRAY: Final = postgresql.ARRAY(sa.BigInteger())
-_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
     "=": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
     "<": lambda a, b: a < b,
@@ -145,8 +144,12 @@ class Scope:
         raw: Any = sa.column(column, postgresql.JSONB(), _selectable=table)
         value: Any = raw.op("->", return_type=postgresql.JSONB())(_literal(str(form.company or 0)))
         if form.fallback is not None:
-            value = sa.func.coalesce(value, sa.func.to_jsonb(sa.cast(sa.bindparam(None, form.fallback, kind), kind)))
-        text = sa.type_coerce(value, postgresql.JSONB()).op("->>", return_type=sa.Text())(sa.literal_column("0"))
+            value = sa.func.coalesce(
+                value, sa.func.to_jsonb(sa.cast(sa.bindparam(None, form.fallback, kind), kind))
+            )
+        text = sa.type_coerce(value, postgresql.JSONB()).op("->>", return_type=sa.Text())(
+            sa.literal_column("0")
+        )
         result: ColumnElement[Any] = sa.cast(text, kind)
         if form.comodel_table is None:
             return result
@@ -172,9 +175,8 @@ class Scope:
         return sa.not_(self.where(inner))
 
     def _holds(self, condition: Holds) -> ColumnElement[bool]:
-        inner = sa.type_coerce(self.where(condition.part).self_group(), sa.Boolean())
-        operator = "IS TRUE" if condition.expected else "IS NOT TRUE"
-        return _Postfix(inner, operator)
+        inner = self.where(condition.part)
+        return inner.is_(True) if condition.expected else inner.is_not(True)
 
     def _is_null(self, condition: IsNull) -> ColumnElement[bool]:
         return self.ref(condition.ref).is_(None)
@@ -183,7 +185,8 @@ class Scope:
         left = self.ref(condition.ref)
         if isinstance(condition.value, bool) and condition.operator in ("=", "!="):
             right: Any = sa.true() if condition.value else sa.false()
-            return left.op(condition.operator, is_comparison=True, return_type=sa.Boolean())(right)
+            flagged: ColumnElement[bool] = left.op(condition.operator, is_comparison=True)(right)
+            return flagged
         return _COMPARISONS[condition.operator](left, self._bound(left, condition.value))
 
     def _bound(self, left: ColumnElement[Any], value: Any) -> ColumnElement[Any]:
@@ -204,7 +207,8 @@ class Scope:
         right: Any = sa.bindparam(None, condition.pattern, sa.Text())
         if condition.unaccent:
             left, right = sa.func.unaccent(left), sa.func.unaccent(right)
-        return left.ilike(right) if condition.fold else left.like(right)
+        found: ColumnElement[bool] = left.ilike(right) if condition.fold else left.like(right)
+        return found
 
     def _within(self, condition: Within) -> ColumnElement[bool]:
         left = self.ref(condition.ref)
@@ -222,8 +226,8 @@ class Scope:
             where.append(other == _any_value(condition.rows.ids, sa.Integer()))
         elif condition.rows is not None:
             where.append(other.in_(self.rows(condition.rows)))
-        inner = sa.select(sa.literal_column("1")).select_from(link).where(*where)
-        return inner.correlate(self.row(condition.row)).exists()
+        found: SqlSelect[Any] = sa.select(sa.literal_column("1")).select_from(link).where(*where)
+        return found.correlate(self.row(condition.row)).exists()
 
     def _not_empty(self, condition: NotEmpty) -> ColumnElement[bool]:
         if isinstance(condition.rows, Ids):
@@ -265,7 +269,8 @@ class Scope:
             top = _table(rows.delegate[1] if rows.delegate else rows.table, self.names.next(rows.table))
             top_id = sa.column("id", sa.Integer(), _selectable=top)
             above = sa.column(rows.parent, sa.Integer(), _selectable=top)
-            step = sa.select(top_id, above).select_from(sa.join(tree, top, top_id == tree.c.up))
+            climbed = sa.join(tree, top, top_id == tree.c.up)
+            step: Any = sa.select(top_id, above).select_from(climbed)
         else:
             below, its_parent, level = self._level(rows)
             step = sa.select(below).select_from(sa.join(tree, level, its_parent == tree.c.id))
@@ -284,7 +289,9 @@ class Scope:
             return own_id, sa.column(rows.parent, sa.Integer(), _selectable=own), own
         column, table = rows.delegate
         holder = _table(table, self.names.next(table))
-        on = sa.column(column, sa.Integer(), _selectable=own) == sa.column("id", sa.Integer(), _selectable=holder)
+        on = sa.column(column, sa.Integer(), _selectable=own) == sa.column(
+            "id", sa.Integer(), _selectable=holder
+        )
         parent = sa.column(rows.parent, sa.Integer(), _selectable=holder)
         return own_id, parent, sa.join(own, holder, on)
 
@@ -294,7 +301,9 @@ class Scope:
         seeded = self._seed_condition(sa.column("id", sa.Integer(), _selectable=top), rows.seeds)
         seed_path: Any = sa.column(path, sa.Text(), _selectable=top)
         if rows.up:
-            texts = sa.func.string_to_array(sa.func.rtrim(seed_path, "/"), "/", type_=postgresql.ARRAY(sa.Text()))
+            texts = sa.func.string_to_array(
+                sa.func.rtrim(seed_path, "/"), "/", type_=postgresql.ARRAY(sa.Text())
+            )
             ids = sa.cast(texts, postgresql.ARRAY(sa.Integer()))
             return sa.select(sa.func.unnest(ids)).select_from(top).where(seeded)
         other = _table(rows.table, self.names.next(rows.table))
@@ -323,29 +332,6 @@ class _Names:
     def next(self, name: str) -> str:
         self._number += 1
         return f"{name[:40]}_{self._number}"
-
-
-class _Postfix(sa.sql.expression.ColumnElement[bool]):
-    """`(condition) IS TRUE` and its kin, which SQLAlchemy writes for columns only."""
-
-    inherit_cache = True
-    _traverse_internals: ClassVar[Any] = [
-        ("inner", visitors.InternalTraversal.dp_clauseelement),
-        ("operator", visitors.InternalTraversal.dp_string),
-    ]
-    type = sa.Boolean()
-
-    def __init__(self, inner: ColumnElement[Any], operator: str) -> None:
-        self.inner = inner
-        self.operator = operator
-
-    def self_group(self, against: Any = None) -> ColumnElement[bool]:
-        return self
-
-
-@compiles(_Postfix)
-def _compile_postfix(element: _Postfix, compiler: Any, **kw: Any) -> str:
-    return f"(({compiler.process(element.inner, **kw)}) {element.operator})"
 
 
 Scope._handlers = {

@@ -27,7 +27,8 @@ def read_facts(database: Database, schema: Schema) -> Facts:
             return MappingProxyType({})
         found: dict[tuple[str, str], Any] = {}
         for model, field, value in database.rows(
-            "SELECT f.model, f.name, d.json_value FROM ir_default d JOIN ir_model_fields f ON f.id = d.field_id"
+            "SELECT f.model, f.name, d.json_value FROM ir_default d"
+            " JOIN ir_model_fields f ON f.id = d.field_id"
             " WHERE (d.user_id IS NULL OR d.user_id = 1) AND (d.company_id IS NULL OR d.company_id = %s)"
             " AND d.condition IS NULL ORDER BY d.user_id, d.company_id, d.id",
             (company,),
@@ -46,7 +47,9 @@ def read_facts(database: Database, schema: Schema) -> Facts:
         model = schema.models.get("res.company")
         if company is None or model is None or not model.parent_store:
             return company
-        rows = database.rows("SELECT split_part(parent_path, '/', 1) FROM res_company WHERE id = %s", (company,))
+        rows = database.rows(
+            "SELECT split_part(parent_path, '/', 1) FROM res_company WHERE id = %s", (company,)
+        )
         return int(rows[0][0]) if rows and rows[0][0] else company
 
     return Facts(

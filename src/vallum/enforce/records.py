@@ -72,7 +72,9 @@ class SqlRecordReader:
         try:
             value = scope.ref(self._lowering.ref(field, self._env, scope.root))
         except UnsupportedDomain as error:
-            raise UnsupportedDomain(f"`{field}` is computed in code", fix="rewrite the rule without it") from error
+            raise UnsupportedDomain(
+                f"`{field}` is computed in code", fix="rewrite the rule without it"
+            ) from error
         chosen = own == sa.any_(sa.bindparam(None, list(ids)))
         return dict(self._rows(sa.select(own, value).select_from(scope.from_clause()).where(chosen)))
 
@@ -97,7 +99,9 @@ class SqlRecordReader:
         back = scope.ref(self._lowering.ref(inverse, env, scope.root))
         own = scope.ref(Ref(scope.root, "id", Plain("int4")))
         condition = sa.and_(scope.where(where), back == sa.any_(sa.bindparam(None, list(ids))))
-        rows = self._rows(sa.select(back, own).select_from(scope.from_clause()).where(condition).order_by(own))
+        rows = self._rows(
+            sa.select(back, own).select_from(scope.from_clause()).where(condition).order_by(own)
+        )
         return _collected(ids, rows)
 
     def _many2many(self, ids: Sequence[int], field: Field) -> Mapping[int, Any]:

@@ -78,7 +78,9 @@ class ActorAccess:
         if found is None:
             bound = self.scope(model.name, Operation(operation))
             inner = env.sudo().with_active_test(active_test)
-            found = self.lowering.lower(model, bound.domain, inner, root(model)) if bound.restricted else ALWAYS
+            found = (
+                self.lowering.lower(model, bound.domain, inner, root(model)) if bound.restricted else ALWAYS
+            )
             self._filters[key] = found
         return found
 

@@ -23,9 +23,7 @@ def menus(policy: Policy, actor: Actor, *, version: int = 18, debug: bool = Fals
     if not debug:
         groups = groups - {policy.group_ids.get(NO_ONE, -1)}
     admitted = {
-        m.id: m
-        for m in policy.menus
-        if m.active and (not m.groups or not m.groups.isdisjoint(groups))
+        m.id: m for m in policy.menus if m.active and (not m.groups or not m.groups.isdisjoint(groups))
     }
     visible: set[int] = set()
     for menu in admitted.values():

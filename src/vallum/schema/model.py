@@ -44,8 +44,9 @@ class Field:
     """A field of a model, as Odoo knows it.
 
     `stored` says whether values live in the database (a column of `column` type, a
-    relation table, or the inverse of a many2one). `not_null`: the column refuses NULL. `domain` and `context` are those
-    that take part in searches through an x2many field.
+    relation table, or the inverse of a many2one); `not_null` that the column refuses
+    NULL. `domain` and `context` are those that take part in searches through an x2many
+    field.
     """
 
     model: str
@@ -94,8 +95,9 @@ class Model:
     """A model: its table, its fields and the facts that searches depend on.
 
     `inherits` maps a parent model to the many2one field that delegates to it.
-    `relation`: whether a table or view of that name exists. `overrides` maps a method whose code changes access or search to the modules
-    that override it: such a model is *inexact* wherever that method decides.
+    `relation` says whether a table or view of that name exists. `overrides` maps a
+    method whose code changes access or search to the modules that override it: such a
+    model is *inexact* wherever that method decides.
     """
 
     name: str
@@ -168,9 +170,7 @@ class Schema:
         try:
             return self.models[name]
         except KeyError:
-            raise UnknownModel(
-                f"no model `{name}`", fix=_suggestion(name, self.models)
-            ) from None
+            raise UnknownModel(f"no model `{name}`", fix=_suggestion(name, self.models)) from None
 
     def field(self, model: str, name: str) -> Field:
         """The field `name` of `model`.

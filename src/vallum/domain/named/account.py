@@ -28,7 +28,10 @@ def account_name(lowering: Lowering, model: Model, operator: str, value: Any, en
             (Condition("code", "in", tuple(t.split(" ")[0] for t in texts)), Condition("name", "in", texts))
         )
     start = f"{value.split(' ')[0]}%"
-    parts = [Condition("code", "=like" if env.schema.version >= 19 else "=ilike", start), Condition("name", operator, value)]
+    parts = [
+        Condition("code", "=like" if env.schema.version >= 19 else "=ilike", start),
+        Condition("name", operator, value),
+    ]
     if env.schema.version >= 19 and "description" in model.fields:
         parts.append(Condition("description", "ilike", value))
     return any_of(parts)

@@ -31,7 +31,7 @@ from vallum.domain.filter import (
 )
 from vallum.domain.lower import NEGATIVE, Lowering, root
 from vallum.domain.named import DisplayName, FieldAccess, FieldDomain, Search, SearchMethod
-from vallum.kernel import AccessDenied, UnsupportedDomain
+from vallum.kernel import UnsupportedDomain
 from vallum.schema import Field, Model
 
 
@@ -78,7 +78,9 @@ def _state_in_country(text: str, operator: str) -> list[Domain]:
     if match is None:
         return []
     country = match["country"].strip()
-    where = any_of((Condition("country_id.name", "ilike", country), Condition("country_id.code", "=", country)))
+    where = any_of(
+        (Condition("country_id.name", "ilike", country), Condition("country_id.code", "=", country))
+    )
     return [all_of((Condition("name", operator, match["name"].strip()), where))]
 
 
@@ -90,9 +92,7 @@ def bank_name(lowering: Lowering, model: Model, operator: str, value: Any, env: 
     return found if operator == "ilike" else Not(found)
 
 
-def partner_category_name(
-    lowering: Lowering, model: Model, operator: str, value: Any, env: Env
-) -> Domain:
+def partner_category_name(lowering: Lowering, model: Model, operator: str, value: Any, env: Env) -> Domain:
     """Contact tags: what matches by name, and all below it."""
     plain = lowering.plain_display_name(model, operator, value, env)
     if not operator.endswith("like"):
@@ -152,7 +152,9 @@ def attachments(lowering: Lowering, model: Model, domain: Domain, env: Env, acti
         if name in env.schema.models
     ]
     if env.schema.version < 19:
-        known = tuple(n for n in env.facts.document_models("ir_attachment", "res_model") if n not in env.schema.models)
+        known = tuple(
+            n for n in env.facts.document_models("ir_attachment", "res_model") if n not in env.schema.models
+        )
         if known:
             documents.append(every((OneOf(res_model, known), No(unattached))))
     return every((found, some((public, unattached, *documents))))

@@ -24,7 +24,9 @@ def employees(lowering: Lowering, model: Model, domain: Domain, env: Env, active
         found = lowering.search(public, domain, env, active_test=active_test)
     except (UnknownField, MalformedDomain) as error:
         if env.schema.version >= 19:
-            raise UnsupportedDomain(f"a search of employees by who sees only the directory: {error}") from error
+            raise UnsupportedDomain(
+                f"a search of employees by who sees only the directory: {error}"
+            ) from error
         raise AccessDenied("the employee directory cannot be searched like that", where=str(error)) from error
     at = root(model)
     where: Filter = Within(lowering.id_ref(at), Select(Ref(root(public), "id", Plain("int4")), found))
@@ -53,7 +55,9 @@ def department_manager_access(
         (
             Compare(Ref(at, "user_id", Plain("int4")), "=", env.user_id),
             lowering.lower(employees_, own_company_employees(env), env.sudo(), at),
-            lowering.lower(employees_, Condition("active", "=", True), env.sudo(), at) if env.active_test else every(()),
+            lowering.lower(employees_, Condition("active", "=", True), env.sudo(), at)
+            if env.active_test
+            else every(()),
         )
     )
     managed = Condition("manager_id", "in", Select(lowering.id_ref(at), mine))

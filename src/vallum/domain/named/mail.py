@@ -89,7 +89,9 @@ def is_member(
         return No(NEVER) if not wanted else NEVER
     mine = env.schema.field("res.partner", "channel_ids")
     channel = root(model)
-    linked = linked_partner(channel, mine.relation or "", mine.column2 or "", mine.column1 or "", env.partner_id)
+    linked = linked_partner(
+        channel, mine.relation or "", mine.column2 or "", mine.column1 or "", env.partner_id
+    )
     if env.active_test and model.active_name:
         linked = every((linked, Compare(Ref(channel, model.active_name, Plain("bool")), "=", True)))
     found = Within(lowering.id_ref(row), Select(Ref(channel, "id", Plain("int4")), linked))
@@ -156,7 +158,12 @@ def _of_readable_documents(lowering: Lowering, env: Env, at: Root) -> Filter:
     return every((public, some(parts)))
 
 
-_POST_ACCESS: Final = {"project.task": "read", "discuss.channel": "read", "hr.employee": "read", "mail.thread": "write"}
+_POST_ACCESS: Final = {
+    "project.task": "read",
+    "discuss.channel": "read",
+    "hr.employee": "read",
+    "mail.thread": "write",
+}
 
 
 def activities(lowering: Lowering, model: Model, domain: Domain, env: Env, active_test: bool) -> Filter:

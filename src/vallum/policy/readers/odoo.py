@@ -25,10 +25,6 @@ class Queryable(Protocol):
 
 
 _OPERATIONS: Final = (Operation.READ, Operation.WRITE, Operation.CREATE, Operation.UNLINK)
-_XML_ID: Final = (
-    "(SELECT d.module || '.' || d.name FROM ir_model_data d"
-    " WHERE d.model = '{model}' AND d.res_id = {table}.id ORDER BY d.id LIMIT 1)"
-)
 
 
 def read_policy(database: Queryable, schema: Schema) -> Policy:
@@ -45,16 +41,26 @@ def read_policy(database: Queryable, schema: Schema) -> Policy:
     )
 
 
+def _xml_ids(database: Queryable, model: str) -> dict[int, str]:
+    """The xml id of each record of a model; the oldest where there are several."""
+    statement = "SELECT res_id, module || '.' || name FROM ir_model_data WHERE model = %s ORDER BY id DESC"
+    return dict(database.rows(statement, (model,)))
+
+
 def _groups(database: Queryable) -> list[Group]:
     implied: dict[int, set[int]] = {}
     for group, other in database.rows("SELECT gid, hid FROM res_groups_implied_rel"):
         implied.setdefault(group, set()).add(other)
-    rows = database.rows(
-        "SELECT id, name->>'en_US', " + _XML_ID.format(model="res.groups", table="g") + " FROM res_groups g ORDER BY id"
-    )
+    xml_ids = _xml_ids(database, "res.groups")
     return [
-        Group(id=i, name=name or "", xml_id=xml_id, implied=frozenset(implied.get(i, ())), source=f"res.groups {i}")
-        for i, name, xml_id in rows
+        Group(
+            id=i,
+            name=name or "",
+            xml_id=xml_ids.get(i),
+            implied=frozenset(implied.get(i, ())),
+            source=f"res.groups {i}",
+        )
+        for i, name in database.rows("SELECT id, name->>'en_US' FROM res_groups ORDER BY id")
     ]
 
 
@@ -63,37 +69,48 @@ def _operations(flags: Sequence[bool | None]) -> frozenset[Operation]:
 
 
 def _rights(database: Queryable) -> list[AccessRight]:
+    xml_ids = _xml_ids(database, "ir.model.access")
     rows = database.rows(
-        "SELECT a.id, a.name, m.model, a.group_id, a.perm_read, a.perm_write, a.perm_create, a.perm_unlink, "
-        + _XML_ID.format(model="ir.model.access", table="a")
-        + " FROM ir_model_access a JOIN ir_model m ON m.id = a.model_id WHERE a.active ORDER BY a.id"
+        "SELECT a.id, a.name, m.model, a.group_id, a.perm_read, a.perm_write, a.perm_create, a.perm_unlink"
+        " FROM ir_model_access a JOIN ir_model m ON m.id = a.model_id WHERE a.active ORDER BY a.id"
     )
     return [
         AccessRight(
-            id=i, name=name or "", model=model, group=group, operations=_operations(flags), xml_id=xml_id,
+            id=i,
+            name=name or "",
+            model=model,
+            group=group,
+            operations=_operations(flags),
+            xml_id=xml_ids.get(i),
             source=f"ir.model.access {i}",
         )
-        for i, name, model, group, *flags, xml_id in rows
-    ]  # fmt: skip
+        for i, name, model, group, *flags in rows
+    ]
 
 
 def _rules(database: Queryable) -> list[RecordRule]:
     groups: dict[int, set[int]] = {}
     for rule, group in database.rows("SELECT rule_group_id, group_id FROM rule_group_rel"):
         groups.setdefault(rule, set()).add(group)
+    xml_ids = _xml_ids(database, "ir.rule")
     rows = database.rows(
-        "SELECT r.id, to_jsonb(r)->>'name', m.model, r.domain_force,"
-        " r.perm_read, r.perm_write, r.perm_create, r.perm_unlink, "
-        + _XML_ID.format(model="ir.rule", table="r")
-        + " FROM ir_rule r JOIN ir_model m ON m.id = r.model_id WHERE r.active ORDER BY r.id"
+        "SELECT r.id, r.name, m.model, r.domain_force,"
+        " r.perm_read, r.perm_write, r.perm_create, r.perm_unlink"
+        " FROM ir_rule r JOIN ir_model m ON m.id = r.model_id WHERE r.active ORDER BY r.id"
     )
     return [
         RecordRule(
-            id=i, name=name or "", model=model, domain=(domain or "").strip(), groups=frozenset(groups.get(i, ())),
-            operations=_operations(flags), xml_id=xml_id, source=f"ir.rule {i} `{xml_id or name or ''}`",
+            id=i,
+            name=name or "",
+            model=model,
+            domain=(domain or "").strip(),
+            groups=frozenset(groups.get(i, ())),
+            operations=_operations(flags),
+            xml_id=xml_ids.get(i),
+            source=f"ir.rule {i} `{xml_ids.get(i) or name or ''}`",
         )
-        for i, name, model, domain, *flags, xml_id in rows
-    ]  # fmt: skip
+        for i, name, model, domain, *flags in rows
+    ]
 
 
 def _menus(database: Queryable) -> list[Menu]:
@@ -101,18 +118,24 @@ def _menus(database: Queryable) -> list[Menu]:
     for menu, group in database.rows("SELECT menu_id, gid FROM ir_ui_menu_group_rel"):
         groups.setdefault(menu, set()).add(group)
     actions = _actions(database)
+    xml_ids = _xml_ids(database, "ir.ui.menu")
     rows = database.rows(
-        "SELECT id, name->>'en_US', parent_id, action, sequence, active, "
-        + _XML_ID.format(model="ir.ui.menu", table="m")
-        + " FROM ir_ui_menu m ORDER BY id"
+        "SELECT id, name->>'en_US', parent_id, action, sequence, active FROM ir_ui_menu ORDER BY id"
     )
     return [
         Menu(
-            id=i, name=name or "", parent=parent, action=actions.get(action), groups=frozenset(groups.get(i, ())),
-            sequence=sequence or 0, active=bool(active), xml_id=xml_id, source=f"ir.ui.menu {i}",
+            id=i,
+            name=name or "",
+            parent=parent,
+            action=actions.get(action),
+            groups=frozenset(groups.get(i, ())),
+            sequence=sequence or 0,
+            active=bool(active),
+            xml_id=xml_ids.get(i),
+            source=f"ir.ui.menu {i}",
         )
-        for i, name, parent, action, sequence, active, xml_id in rows
-    ]  # fmt: skip
+        for i, name, parent, action, sequence, active in rows
+    ]
 
 
 def _actions(database: Queryable) -> dict[str, Action]:
@@ -120,7 +143,8 @@ def _actions(database: Queryable) -> dict[str, Action]:
     statements = {
         "ir.actions.act_window": "SELECT id, res_model FROM ir_act_window",
         "ir.actions.report": "SELECT id, model FROM ir_act_report_xml",
-        "ir.actions.server": "SELECT s.id, m.model FROM ir_act_server s LEFT JOIN ir_model m ON m.id = s.model_id",
+        "ir.actions.server": "SELECT s.id, m.model FROM ir_act_server s"
+        " LEFT JOIN ir_model m ON m.id = s.model_id",
         "ir.actions.client": "SELECT id, NULL FROM ir_act_client",
         "ir.actions.act_url": "SELECT id, NULL FROM ir_act_url",
     }

@@ -52,7 +52,11 @@ _COLUMN_TYPES: Final = {
 
 _GAPS: Final = (
     Gap("field groups", "no field is shut to anyone", "give a registry file"),
-    Gap("domains and contexts of x2many fields", "searches through them find too many records", "give a registry file"),
+    Gap(
+        "domains and contexts of x2many fields",
+        "searches through them find too many records",
+        "give a registry file",
+    ),
     Gap("search methods of unstored fields", "searches on such fields are refused", "give a registry file"),
     Gap("names a model is searched by", "searches by name use `name` alone", "give a registry file"),
     Gap("code that overrides access", "no model is marked inexact", "give a registry file"),
@@ -79,7 +83,7 @@ def _relations(database: Queryable) -> dict[str, str]:
         "SELECT relname, relkind::text FROM pg_class"
         " WHERE relkind IN ('r','p','v','m') AND relnamespace = current_schema()::regnamespace"
     )
-    return dict(rows)  # type: ignore[arg-type]
+    return dict(rows)
 
 
 def _not_null(database: Queryable) -> dict[str, set[str]]:
@@ -100,14 +104,18 @@ def _completed(schema: Schema, relations: dict[str, str], not_null: dict[str, se
     for model in schema.models.values():
         strict = not_null.get(model.table, set()) & model.fields.keys()
         fields = {**model.fields, **{n: replace(model.fields[n], not_null=True) for n in strict}}
-        models.append(
-            replace(model, relation=model.table in relations, fields=MappingProxyType(fields))
-        )
+        models.append(replace(model, relation=model.table in relations, fields=MappingProxyType(fields)))
     return Schema.of(models, version=schema.version, gaps=schema.gaps, source=schema.source)
 
 
 def _check_odoo(database: Queryable) -> None:
-    found = {r[0] for r in database.rows("SELECT name FROM unnest(%s::text[]) name WHERE to_regclass(quote_ident(name)) IS NOT NULL", (list(_NEEDED),))}
+    found = {
+        r[0]
+        for r in database.rows(
+            "SELECT name FROM unnest(%s::text[]) name WHERE to_regclass(quote_ident(name)) IS NOT NULL",
+            (list(_NEEDED),),
+        )
+    }
     missing = [name for name in _NEEDED if name not in found]
     if missing:
         raise NotAnOdooDatabase(
@@ -173,7 +181,8 @@ def _from_database(database: Queryable) -> Schema:
     tables = _relations(database)
     columns: dict[str, dict[str, str]] = {}
     for table, column, kind in database.rows(
-        "SELECT c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+        "SELECT c.relname, a.attname, format_type(a.atttypid, NULL)"
+        " FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
         " WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','p','v','m')"
         " AND c.relnamespace = current_schema()::regnamespace"
     ):
@@ -194,15 +203,17 @@ def _from_database(database: Queryable) -> Schema:
         fields.setdefault(field.model, {})[field.name] = field
     models = [
         _database_model(name, transient, order, fields.get(name, {}), inherits.get(name, {}), tables, columns)
-        for name, transient, order in database.rows('SELECT model, COALESCE(transient, false), "order" FROM ir_model')
+        for name, transient, order in database.rows(
+            'SELECT model, COALESCE(transient, false), "order" FROM ir_model'
+        )
     ]
     schema = Schema.of(models, version=odoo_version(database), gaps=_GAPS, source="database")
     return _completed(schema, tables, _not_null(database))
 
 
 def _database_field(row: tuple[Any, ...], inherits: dict[str, dict[str, str]]) -> Field:
-    (model, name, kind, store, relation, inverse, table, column1, column2, related, translate, company, required,
-     readonly, compute, string) = row  # fmt: skip
+    model, name, kind, store, relation, inverse, table, column1, column2, *others = row
+    related, translate, company, required, readonly, compute, string = others
     path = tuple(related.split(".")) if related else ()
     column = None
     if store:
