@@ -1,1 +1,9 @@
-"""The command line: commands, and the only place that knows exit codes."""
+"""The command line: commands, and the only place that knows exit codes.
+
+0: done, allowed, equal. 1: refused, or different, or something found. 2: wrong use, or an error; nothing
+was decided.
+"""
+
+from vallum.cli.app import app, main
+
+__all__ = ["app", "main"]

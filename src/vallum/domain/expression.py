@@ -23,7 +23,15 @@ from vallum.domain.parse import parse
 from vallum.kernel import ForbiddenExpression, VallumError
 from vallum.schema import X2MANY_TYPES, Schema
 
-__all__ = ["RecordReader", "Records", "RuleContext", "evaluate", "evaluate_domain", "names_in"]
+__all__ = [
+    "RecordReader",
+    "Records",
+    "RuleContext",
+    "depends_on_time",
+    "evaluate",
+    "evaluate_domain",
+    "names_in",
+]
 
 MAX_TEXT: Final = 100_000
 MAX_STEPS: Final = 200_000
@@ -50,7 +58,12 @@ class RuleContext:
     company_id: int | None
     company_ids: tuple[int, ...]
     user_companies: tuple[int, ...]
-    now: datetime
+    clock: Callable[[], datetime]
+
+    @property
+    def now(self) -> datetime:
+        """The present moment in UTC, without a time zone."""
+        return self.clock()
 
 
 class Records:
@@ -225,6 +238,12 @@ def evaluate(text: str, context: RuleContext, *, where: str | None = None) -> An
         raise ForbiddenExpression(f"the expression fails: {error}", where=where) from error
 
 
+def depends_on_time(text: str) -> bool:
+    """Whether an expression may give another value at another moment."""
+    return not names_in(text).isdisjoint({"time", "datetime"})
+
+
+@lru_cache(maxsize=4096)
 def names_in(text: str) -> frozenset[str]:
     """The free names an expression mentions; empty for a text that cannot be parsed."""
     try:

@@ -111,6 +111,11 @@ class Lowering(ABC):
         override = env.named.searches.get(model.name)
         if override is not None and not bypass:
             return override(self, model, domain, env, active_test)
+        if "_search" in model.overrides and not env.superuser and not bypass:
+            raise UnsupportedDomain(
+                f"searches of `{model.name}` are changed by code of {_listed(model.overrides['_search'])}",
+                fix="register an implementation with `Named.with_search`",
+            )
         return self.plain_search(model, domain, env, active_test=active_test, bypass=bypass)
 
     @abstractmethod

@@ -213,7 +213,7 @@ class Scope:
     def _within(self, condition: Within) -> ColumnElement[bool]:
         left = self.ref(condition.ref)
         if isinstance(condition.rows, Ids):
-            return left == _any_value(condition.rows.ids, sa.Integer())
+            return _is_one_of(left, condition.rows.ids)
         return left.in_(self.rows(condition.rows))
 
     def _linked(self, condition: Linked) -> ColumnElement[bool]:
@@ -223,7 +223,7 @@ class Scope:
         here = sa.column("id", sa.Integer(), _selectable=self.row(condition.row))
         where: list[ColumnElement[bool]] = [own == here]
         if isinstance(condition.rows, Ids):
-            where.append(other == _any_value(condition.rows.ids, sa.Integer()))
+            where.append(_is_one_of(other, condition.rows.ids))
         elif condition.rows is not None:
             where.append(other.in_(self.rows(condition.rows)))
         found: SqlSelect[Any] = sa.select(sa.literal_column("1")).select_from(link).where(*where)
@@ -254,7 +254,7 @@ class Scope:
 
     def _seed_condition(self, column: ColumnElement[Any], seeds: RowSet) -> ColumnElement[bool]:
         if isinstance(seeds, Ids):
-            return column == _any_value(seeds.ids, sa.Integer())
+            return _is_one_of(column, seeds.ids)
         return column.in_(self.rows(seeds))
 
     def _hierarchy(self, rows: Hierarchy) -> SqlSelect[Any]:
@@ -374,6 +374,13 @@ def _table(name: str, alias: str) -> FromClause:
 
 def _literal(text: str) -> ColumnElement[str]:
     return sa.bindparam(None, text, sa.Text())
+
+
+def _is_one_of(column: ColumnElement[Any], ids: tuple[int, ...]) -> ColumnElement[bool]:
+    """Whether a column of ids holds one of these."""
+    if len(ids) == 1 and abs(ids[0]) < 2**31:
+        return column == sa.bindparam(None, ids[0], sa.Integer())
+    return column == _any_value(ids, sa.Integer())
 
 
 def _any_value(values: Iterable[Any], kind: Any) -> ColumnElement[Any]:

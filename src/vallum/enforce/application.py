@@ -7,7 +7,9 @@ Whoever holds an `Application` can read all data the database connection can.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from datetime import datetime
+from functools import cached_property, lru_cache
+from typing import Final
 
 from vallum.domain import Env, Facts, Lowering, Named, RuleContext, lowering_for, odoo_named
 from vallum.enforce.facts import read_facts
@@ -18,6 +20,8 @@ from vallum.postgres import Database
 from vallum.schema import Schema
 
 __all__ = ["Application"]
+
+MAX_ACTORS: Final = 1024
 
 
 class Application:
@@ -39,7 +43,7 @@ class Application:
         self.directory = directory
         self.named = named or odoo_named()
         self.clock = clock or SystemClock()
-        self._accesses: dict[Actor, ActorAccess] = {}
+        self._access = lru_cache(maxsize=MAX_ACTORS)(self._new_access)
 
     @cached_property
     def lowering(self) -> Lowering:
@@ -59,21 +63,22 @@ class Application:
         return actor_of(self.directory.find(who), self.policy, companies)
 
     def access(self, actor: Actor) -> ActorAccess:
-        """What the actor may see. Kept per actor."""
-        found = self._accesses.get(actor)
-        if found is None:
-            found = ActorAccess(
-                self.policy, self.schema, actor, self.context(actor), self.lowering, self.named
-            )
-            self._accesses[actor] = found
-        return found
+        """What the actor may see, kept for the actors that asked last. See `forget`."""
+        return self._access(actor)
+
+    def _new_access(self, actor: Actor) -> ActorAccess:
+        return ActorAccess(self.policy, self.schema, actor, self.context(actor), self.lowering, self.named)
+
+    def forget(self) -> None:
+        """Drop what was kept of the actors: records that rules read are read anew."""
+        self._access.cache_clear()
 
     def context(self, actor: Actor) -> RuleContext:
         """The names that record rules use, bound to the actor."""
         own = Env(
             schema=self.schema,
             named=self.named,
-            now=self.clock.now().replace(tzinfo=None),
+            now=self._now(),
             facts=self.facts,
             user_id=actor.user_id,
             company=actor.company_id,
@@ -86,20 +91,24 @@ class Application:
             company_id=actor.company,
             company_ids=actor.companies,
             user_companies=actor.company_ids,
-            now=own.now,
+            clock=self._now,
         )
+
+    def _now(self) -> datetime:
+        """The present moment in UTC, without a time zone, as columns hold it."""
+        return self.clock.now().replace(tzinfo=None)
 
     def env(self, actor: Actor | None, *, active_test: bool = True) -> Env:
         """The eyes of an actor, or of the superuser where None."""
         user_id = actor.user_id if actor else SUPERUSER_ID
-        user = next((u for u in self.directory if u.id == user_id), None)
+        user = self.directory.get(user_id)
         company = actor.company if actor else user.company_id if user else None
         companies = actor.companies if actor else (company,) if company else ()
         unrestricted = actor is None or actor.superuser
         return Env(
             schema=self.schema,
             named=self.named,
-            now=self.clock.now().replace(tzinfo=None),
+            now=self._now(),
             facts=self.facts,
             user_id=user_id,
             partner_id=user.partner_id if user else None,

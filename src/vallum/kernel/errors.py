@@ -25,6 +25,7 @@ __all__ = [
     "SettingsError",
     "UnknownField",
     "UnknownModel",
+    "UnknownOperation",
     "UnknownOperator",
     "UnknownRecord",
     "UnknownUser",
@@ -113,6 +114,12 @@ class UnknownUser(VallumError):
     """A user the database does not have."""
 
     code = "unknown-user"
+
+
+class UnknownOperation(VallumError):
+    """An operation other than read, write, create and unlink."""
+
+    code = "unknown-operation"
 
 
 class UnknownOperator(VallumError):

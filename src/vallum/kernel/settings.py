@@ -40,6 +40,7 @@ class Settings:
     metadata: str | None = None
     odoo_version: int | None = None
     statement_timeout: float | None = None
+    debug: bool = False
     data_dir: Path
     project: Path
 
@@ -162,6 +163,16 @@ def _seconds(given: _Given) -> float:
     return seconds
 
 
+def _yes_or_no(given: _Given) -> bool:
+    found = _YES_OR_NO.get(str(given.raw).lower())
+    if found is None:
+        raise given.refuse("yes or no", fix="write true or false, 1 or 0")
+    return found
+
+
+_YES_OR_NO: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
 _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
     {
         "dsn": _Setting(_dsn, "the database: postgresql://… or libpq's key=value form"),
@@ -170,6 +181,7 @@ _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
         "metadata": _Setting(_metadata, "SQLAlchemy models: package.module:Base.metadata"),
         "odoo_version": _Setting(_odoo_version, "the Odoo version whose semantics apply, where not detected"),
         "statement_timeout": _Setting(_seconds, "seconds after which PostgreSQL gives a statement up"),
+        "debug": _Setting(_yes_or_no, "whether the command line shows where in the code an error arose"),
         "data_dir": _Setting(_path, "where Vallum keeps its own data, the embedded PostgreSQL among them"),
     }
 )

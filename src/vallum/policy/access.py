@@ -64,7 +64,8 @@ class ActorAccess:
         found = self._scopes.get(key)
         if found is None:
             found = scope(self.policy, self.schema, self.actor, operation, model, self.context)
-            self._scopes[key] = found
+            if not found.depends_on_time:
+                self._scopes[key] = found
         return found
 
     def rules(self, model: Model, env: Env, operation: str = "read") -> Filter:
@@ -81,7 +82,8 @@ class ActorAccess:
             found = (
                 self.lowering.lower(model, bound.domain, inner, root(model)) if bound.restricted else ALWAYS
             )
-            self._filters[key] = found
+            if not bound.depends_on_time:
+                self._filters[key] = found
         return found
 
     def in_group(self, xml_id: str) -> bool:

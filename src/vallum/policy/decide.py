@@ -7,7 +7,9 @@ Source: Odoo's combination of rights and rules, docs/design/policy.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from typing import Final
 
 from vallum.domain.ast import TRUE, Condition, Domain, all_of, any_of
 from vallum.domain.expression import RuleContext, evaluate_domain
@@ -17,6 +19,8 @@ from vallum.policy.groups import admits
 from vallum.policy.model import Actor, Policy, RecordRule
 from vallum.schema import Field, Model, Schema
 
+MAX_DECISIONS: Final = 100_000
+
 __all__ = ["admitted", "decide", "fields", "may_read_field", "scope"]
 
 
@@ -25,22 +29,22 @@ def decide(policy: Policy, actor: Actor, operation: Operation, model: str) -> De
 
     A model without rights is shut; rights add up over groups.
     """
-    key = (actor.groups, operation, model)
-    found = None if actor.superuser else policy.decisions.get(key)
-    if found is None:
-        found = _decide(policy, actor, operation, model)
-        if not actor.superuser:
-            policy.decisions[key] = found
-    return found
-
-
-def _decide(policy: Policy, actor: Actor, operation: Operation, model: str) -> Decision:
     if actor.superuser:
         return Decision(True, operation, model, superuser=True)
+    return _decisions(policy)(actor.groups, operation, model)
+
+
+def _decide(policy: Policy, groups: frozenset[int], operation: Operation, model: str) -> Decision:
     rights = [r for r in policy.rights_by_model.get(model, ()) if operation in r.operations]
-    granting = tuple(r for r in rights if r.group is None or r.group in actor.groups)
+    granting = tuple(r for r in rights if r.group is None or r.group in groups)
     others = tuple(r for r in rights if r not in granting)
     return Decision(bool(granting), operation, model, granting, others)
+
+
+@lru_cache(maxsize=16)
+def _decisions(policy: Policy) -> Callable[[frozenset[int], Operation, str], Decision]:
+    """Decisions of a policy, each made once for all actors of the same groups."""
+    return lru_cache(maxsize=MAX_DECISIONS)(partial(_decide, policy))
 
 
 def scope(

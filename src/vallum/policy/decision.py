@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from vallum.domain.ast import Domain
+from vallum.domain.expression import depends_on_time
 from vallum.kernel import Operation
 from vallum.policy.model import AccessRight, RecordRule
 
@@ -60,3 +61,11 @@ class Scope(_NoTruth):
     group_rules: tuple[AppliedRule, ...] = ()
     parents: tuple[tuple[str, Scope], ...] = ()
     superuser: bool = False
+
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether a rule mentions the present moment, so that the scope must not be kept."""
+        rules = (*self.global_rules, *self.group_rules)
+        return any(depends_on_time(r.rule.domain) for r in rules) or any(
+            parent.depends_on_time for _, parent in self.parents
+        )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from vallum.kernel import CyclicHierarchy, MissingReference, Operation
 
@@ -217,11 +217,6 @@ class Policy:
     def rules_by_model(self) -> Mapping[str, tuple[RecordRule, ...]]:
         """Record rules per model, in the order of their ids."""
         return _by_model(self.rules)
-
-    @cached_property
-    def decisions(self) -> dict[Any, Any]:
-        """Decisions already made, by (groups, operation, model): a cache, not content."""
-        return {}
 
     def with_group_ids(self, ids: Mapping[str, int]) -> Policy:
         """The same policy, its groups renumbered to the ids a database gave their xml ids.

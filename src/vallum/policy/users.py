@@ -51,6 +51,10 @@ class Directory:
     def __len__(self) -> int:
         return len(self._by_id)
 
+    def get(self, user_id: int) -> User | None:
+        """The user with that id, if there is one."""
+        return self._by_id.get(user_id)
+
     def find(self, who: str | int) -> User:
         """The user with that login, or with that id.
 

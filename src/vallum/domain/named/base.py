@@ -122,6 +122,11 @@ def all_group_ids(
     return Condition("group_ids.all_implied_ids", operator, value)
 
 
+def plain(lowering: Lowering, model: Model, domain: Domain, env: Env, active_test: bool) -> Filter:
+    """Searches whose code changes only the order, or only what a client's context asks for."""
+    return lowering.plain_search(model, domain, env, active_test=active_test)
+
+
 def attachments(lowering: Lowering, model: Model, domain: Domain, env: Env, active_test: bool) -> Filter:
     """Attachments follow the record they belong to.
 
@@ -193,7 +198,11 @@ DISPLAY_NAMES: Final[Mapping[str, DisplayName]] = {
     "res.partner.category": partner_category_name,
     "res.currency.rate": currency_rate_name,
 }
-SEARCHES: Final[Mapping[str, Search]] = {"ir.attachment": attachments}
+SEARCHES: Final[Mapping[str, Search]] = {
+    "ir.attachment": attachments,
+    "res.groups": plain,
+    "res.users": plain,
+}
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {}
 COLUMNS: Final[Mapping[str, str]] = {}
 FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from vallum.domain.ast import TRUE, Condition, Domain, any_of
+from vallum.domain.ast import TRUE, Condition, Domain, any_of, conditions
 from vallum.domain.env import Access, Env
 from vallum.domain.filter import Compare, Filter, Plain, Ref, Row, Select, Within, every
 from vallum.domain.lower import NEGATIVE, Lowering, root
 from vallum.domain.named import DisplayName, FieldAccess, FieldDomain, Search, SearchMethod
+from vallum.domain.named.base import plain
 from vallum.kernel import AccessDenied, MalformedDomain, UnknownField, UnsupportedDomain
 from vallum.schema import Field, Model
 
@@ -24,6 +25,8 @@ def employees(lowering: Lowering, model: Model, domain: Domain, env: Env, active
         found = lowering.search(public, domain, env, active_test=active_test)
     except (UnknownField, MalformedDomain) as error:
         if env.schema.version >= 19:
+            for condition in conditions(domain):
+                access.check_field(model.field(condition.head))
             raise UnsupportedDomain(
                 f"a search of employees by who sees only the directory: {error}"
             ) from error
@@ -92,7 +95,7 @@ METHODS: Final[Mapping[str, SearchMethod]] = {
     "_search_has_department_manager_access": department_manager_access,
 }
 DISPLAY_NAMES: Final[Mapping[str, DisplayName]] = {}
-SEARCHES: Final[Mapping[str, Search]] = {"hr.employee": employees}
+SEARCHES: Final[Mapping[str, Search]] = {"hr.employee": employees, "hr.leave.type": plain}
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {"res.users.employee_ids": own_company_employees}
 COLUMNS: Final[Mapping[str, str]] = {"hr.employee.version_id": "current_version_id"}
 FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {"hr.employee": employee_field}

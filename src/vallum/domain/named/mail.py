@@ -24,7 +24,7 @@ from vallum.domain.filter import (
 )
 from vallum.domain.lower import NEGATIVE, POSITIVE, Lowering, root
 from vallum.domain.named import DisplayName, FieldAccess, FieldDomain, Search, SearchMethod
-from vallum.domain.named.base import linked_partner, readable_documents
+from vallum.domain.named.base import linked_partner, plain, readable_documents
 from vallum.kernel import AccessDenied, UnsupportedDomain
 from vallum.schema import Field, Model
 
@@ -195,6 +195,28 @@ def _existing(lowering: Lowering, name: str, res_id: Ref, env: Env, operation: s
     return NEVER if rules == NEVER else Within(res_id, Select(Ref(root(model), "id", Plain("int4")), rules))
 
 
+def scheduled_messages(
+    lowering: Lowering, model: Model, domain: Domain, env: Env, active_test: bool
+) -> Filter:
+    """Messages to be sent later: those on records one may post on."""
+    found = lowering.plain_search(model, domain, env, active_test=active_test)
+    if env.access is None:
+        return found
+    at = root(model)
+    of_model, res_id = Ref(at, "model", Plain("varchar")), Ref(at, "res_id", Plain("int4"))
+    parts = [
+        every(
+            (
+                Compare(of_model, "=", name),
+                _existing(lowering, name, res_id, env, _POST_ACCESS.get(name, "write")),
+            )
+        )
+        for name in env.facts.document_models(model.table, "model")
+        if name in env.schema.models
+    ]
+    return every((found, some(parts)))
+
+
 METHODS: Final[Mapping[str, SearchMethod]] = {
     "_search_message_partner_ids": message_partner_ids,
     "_search_message_is_follower": message_is_follower,
@@ -203,7 +225,12 @@ METHODS: Final[Mapping[str, SearchMethod]] = {
     "_search_is_self": is_self,
 }
 DISPLAY_NAMES: Final[Mapping[str, DisplayName]] = {}
-SEARCHES: Final[Mapping[str, Search]] = {"mail.message": messages, "mail.activity": activities}
+SEARCHES: Final[Mapping[str, Search]] = {
+    "mail.message": messages,
+    "mail.activity": activities,
+    "mail.scheduled.message": scheduled_messages,
+    "mail.blacklist": plain,
+}
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {}
 COLUMNS: Final[Mapping[str, str]] = {}
 FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {}

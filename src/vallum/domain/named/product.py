@@ -10,6 +10,7 @@ from vallum.domain.ast import Condition, Domain, all_of, any_of
 from vallum.domain.env import Env
 from vallum.domain.lower import NEGATIVE, Lowering
 from vallum.domain.named import DisplayName, FieldAccess, FieldDomain, Search, SearchMethod
+from vallum.domain.named.base import plain
 from vallum.schema import Model
 
 
@@ -52,7 +53,7 @@ DISPLAY_NAMES: Final[Mapping[str, DisplayName]] = {
     "product.template": template_name,
     "stock.picking.type": picking_type_name,
 }
-SEARCHES: Final[Mapping[str, Search]] = {}
+SEARCHES: Final[Mapping[str, Search]] = {"product.product": plain, "stock.quant": plain}
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {}
 COLUMNS: Final[Mapping[str, str]] = {}
 FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {}

@@ -1,0 +1,5 @@
+"""`python -m vallum.cli`."""
+
+from vallum.cli import main
+
+main()

@@ -1,0 +1,106 @@
+"""What a command works with: its settings, the opened application, where to say something."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from vallum.kernel import Progress, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from vallum.facade import Vallum
+
+__all__ = ["Shell"]
+
+# Where nobody watches, tables are as wide as a reader's window usually is.
+_WIDTH: Final = 100
+
+
+@dataclass
+class Shell:
+    """Options given so far; those of an inner command override those before it."""
+
+    options: Mapping[str, object] = field(default_factory=dict)
+    config: Path | None = None
+    json: bool = False
+
+    def with_options(self, given: Mapping[str, Any]) -> Shell:
+        """A shell with these options as well; None among them: not given."""
+        named = {name: value for name, value in given.items() if name not in ("config", "as_json")}
+        return Shell(
+            {**self.options, **{name: value for name, value in named.items() if value}},
+            given["config"] or self.config,
+            self.json or given["as_json"],
+        )
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Raises: SettingsError."""
+        return Settings.load(file=self.config, overrides=self.options)
+
+    @property
+    def debug(self) -> bool:
+        """Whether an error shows where it arose; not where the settings themselves are wrong."""
+        try:
+            return self.settings.debug
+        except SettingsError:
+            return False
+
+    def open(self) -> Vallum:
+        """The application of the settings.
+
+        Raises: SettingsError (nothing says which), and what `vallum.open` raises.
+        """
+        from vallum.facade import open
+
+        settings = self.settings
+        if settings.dsn is None:
+            raise SettingsError(
+                "no database is given",
+                fix="give --dsn postgresql://…, set VALLUM_DSN, or write `dsn` into vallum.toml; "
+                "`vallum demo` needs none",
+            )
+        if settings.metadata is not None and str(settings.project) not in sys.path:
+            # As with every tool that loads an application by name; what is installed has precedence.
+            sys.path.append(str(settings.project))
+        return open(
+            settings.dsn,
+            registry=settings.registry,
+            metadata=settings.metadata,
+            policy=settings.policy or None,
+            odoo_version=settings.odoo_version,
+            statement_timeout=settings.statement_timeout,
+        )
+
+    @cached_property
+    def progress(self) -> Progress:
+        """The bar on standard error; nothing where that is no terminal."""
+        from vallum.cli.progress import BarProgress
+
+        return BarProgress()
+
+    @cached_property
+    def console(self) -> Console:
+        """Standard output."""
+        from rich.console import Console
+
+        return Console(width=shutil.get_terminal_size((_WIDTH, 24)).columns, highlight=False)
+
+    def show(self, *parts: RenderableType) -> None:
+        """Say something to people."""
+        for part in parts:
+            self.console.print(part)
+
+    def write(self, data: object) -> None:
+        """Say something to programs: JSON, one document."""
+        import msgspec
+
+        encoder = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
+        print(msgspec.json.format(encoder.encode(data), indent=2).decode())
