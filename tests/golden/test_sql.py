@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from vallum.domain import Env, Facts, lowering_for, odoo_named, parse, root
 from vallum.domain.sql import select_ids
 from vallum.enforce.statement import compiled
 
+NOW = datetime(2026, 3, 1, tzinfo=UTC).replace(tzinfo=None)
 DOMAINS = Path(__file__).parent / "domains.txt"
 
 
@@ -23,7 +24,7 @@ def test_every_domain_becomes_the_sql_somebody_has_looked_at(version: int, golde
     sales = schema(*SALES, version=version)
     facts = Facts(fallbacks=lambda _: {("sale.order", "price"): 2.5})
     env = Env(
-        schema=sales, named=odoo_named(), now=datetime(2026, 3, 1), facts=facts, company=1, companies=(1,)
+        schema=sales, named=odoo_named(), now=NOW, facts=facts, company=1, companies=(1,)
     )
     lowering, order = lowering_for(version), sales.model("sale.order")
     blocks = []

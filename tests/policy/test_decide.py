@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -43,6 +43,7 @@ GROUPS = (
     Group(id=OTHER, name="Other", xml_id="other.group"),
 )
 EVERY = frozenset(Operation)
+NOW = datetime(2026, 3, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
 def right(model: str, group: int | None, operations: frozenset[Operation] = EVERY) -> AccessRight:
@@ -78,7 +79,7 @@ class Reader:
 
 
 def context() -> RuleContext:
-    return RuleContext(Reader(), 7, 2, (2, 1), (1, 2, 3), lambda: datetime(2026, 3, 1))
+    return RuleContext(Reader(), 7, 2, (2, 1), (1, 2, 3), lambda: NOW)
 
 
 def domain_of(

@@ -33,7 +33,7 @@ def test_registry_gives_models_and_fields(tmp_path: Path) -> None:
     schema = read_registry(registry(tmp_path))
     assert schema.version == 18
     assert schema.field("a.b", "name").column == "varchar"
-    with pytest.raises(UnknownModel, match="a.c"):
+    with pytest.raises(UnknownModel, match=r"a\.c"):
         schema.model("a.c")
     with pytest.raises(UnknownField, match=r"use `name`"):
         schema.field("a.b", "nam")

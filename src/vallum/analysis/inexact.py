@@ -35,6 +35,14 @@ ACCESS_METHODS: Final = frozenset(
         "_check_field_access",
     }
 )
+# Overriding the engine itself makes every model inexact.
+ENGINE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "ir.model.access": frozenset({"check", "_get_allowed_models"}),
+        "ir.rule": frozenset({"_compute_domain", "_eval_context", "_get_rules"}),
+        "res.users": frozenset({"_get_group_ids", "_has_group", "has_group"}),
+    }
+)
 
 
 def inexact_models(schema: Schema) -> Mapping[str, tuple[str, ...]]:
@@ -48,14 +56,24 @@ def inexactness(schema: Schema, model: Model) -> tuple[str, ...]:
 
     The parents a model inherits from by delegation count: their rules hold as well.
     """
-    reasons: list[str] = []
+    reasons = [
+        reason
+        for name, methods in ENGINE.items()
+        if name in schema
+        for reason in _reasons(schema.model(name), methods)
+    ]
     todo, seen = [model], {model.name}
     while todo:
         current = todo.pop(0)
-        for method in sorted(ACCESS_METHODS & current.overrides.keys()):
-            modules = ", ".join(f"`{m}`" for m in current.overrides[method])
-            reasons.append(f"`{method}` of `{current.name}` is code of {modules}")
+        reasons.extend(_reasons(current, ACCESS_METHODS))
         parents = [p for p in current.inherits if p in schema and p not in seen]
         seen.update(parents)
         todo.extend(schema.model(p) for p in parents)
     return tuple(reasons)
+
+
+def _reasons(model: Model, methods: frozenset[str]) -> list[str]:
+    return [
+        f"`{method}` of `{model.name}` is code of {', '.join(f'`{m}`' for m in model.overrides[method])}"
+        for method in sorted(methods & model.overrides.keys())
+    ]

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from vallum.policy import AccessRight, Actor, Directory, Group, Policy
+from vallum.kernel import UnknownUser
+from vallum.policy import AccessRight, Actor, Directory, Group, Policy, User
 
 __all__ = ["Grant", "GroupPath", "Membership", "memberships"]
 
@@ -92,7 +93,7 @@ def memberships(policy: Policy, directory: Directory, actor: Actor) -> tuple[fro
 
     An actor whose groups are not those of the directory is taken by its own groups.
     """
-    user = next((u for u in (_find(directory, actor),) if u is not None), None)
+    user = _find(directory, actor)
     if user is not None and not user.groups_closed and policy.close(user.groups) == actor.groups:
         return user.groups, actor.groups
     implied: set[int] = set()
@@ -101,10 +102,10 @@ def memberships(policy: Policy, directory: Directory, actor: Actor) -> tuple[fro
     return actor.groups - implied, actor.groups
 
 
-def _find(directory: Directory, actor: Actor) -> Any:
+def _find(directory: Directory, actor: Actor) -> User | None:
     try:
         return directory.find(actor.user_id)
-    except LookupError:
+    except UnknownUser:
         return None
 
 

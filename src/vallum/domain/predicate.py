@@ -2,8 +2,7 @@
 
 Pure: rows come from a `Store`. Truth is three-valued: None stands for unknown.
 Invariant: the answer is PostgreSQL's; what cannot be answered exactly raises
-UnsupportedDomain, so that whoever asks denies. Texts are read as PostgreSQL prints them
-under its defaults (ISO dates, shortest floats), and ILIKE folds letter by letter.
+UnsupportedDomain, so that whoever asks denies.
 """
 
 from __future__ import annotations
@@ -48,6 +47,7 @@ from vallum.domain.scalars import (
     date_part,
     equal,
     first_text,
+    folded,
     from_json,
     is_like,
     order,
@@ -233,7 +233,7 @@ class Predicate:
             raise UnsupportedDomain(f"{value!r:.60} is not a text")
         if condition.unaccent and not (value.isascii() and condition.pattern.isascii()):
             raise UnsupportedDomain("what `unaccent` makes of a letter depends on the database's rules")
-        fold = _folded if condition.fold else str
+        fold = folded if condition.fold else str
         return is_like(fold(value), tokens(fold(condition.pattern)))
 
     def _within(self, condition: Within, here: Values) -> Truth:

@@ -34,6 +34,10 @@ __all__ = [
 
 
 def first_text(raw: Any, languages: Iterable[str]) -> Any:
+    """The text of the first language that has one, out of texts by language.
+
+    Raises: UnsupportedDomain.
+    """
     if raw is None:
         return None
     if not isinstance(raw, Mapping):
@@ -56,6 +60,10 @@ _PARTS: Final[Mapping[str, Callable[[datetime], float]]] = {
 
 
 def date_part(value: Any, part: str, tz: str | None) -> float:
+    """A part of a date, or of a moment in UTC as a clock in `tz` shows it.
+
+    Raises: UnsupportedDomain.
+    """
     if part not in _PARTS or not isinstance(value, date):
         raise UnsupportedDomain(f"no part `{part}` of {value!r:.60}")
     moment = _moment(value)
@@ -69,7 +77,12 @@ def _moment(value: date) -> datetime:
 
 
 def from_json(value: Any, kind: str) -> Any:
-    """A value out of a jsonb, cast from its text to a type."""
+    """A value out of a jsonb, cast from its text to a type.
+
+    Raises: UnsupportedDomain.
+    """
+    if kind == "float8" and isinstance(value, float):
+        return value
     text = value if isinstance(value, str) else as_text(value)
     try:
         match kind:
@@ -171,12 +184,19 @@ def _comparable(left: Any, right: Any) -> tuple[Any, Any]:
 
 
 def equal(left: Any, right: Any) -> bool:
+    """Whether two values are the same; NaN is itself.
+
+    Raises: UnsupportedDomain.
+    """
     left, right = _comparable(left, right)
     return bool(left == right or (left != left and right != right))
 
 
 def order(left: Any, right: Any) -> int:
-    """Below, at or above zero as left is less than, equal to or greater than right."""
+    """Below, at or above zero as left is less than, equal to or greater than right.
+
+    Raises: UnsupportedDomain.
+    """
     left, right = _comparable(left, right)
     if isinstance(left, str):
         raise UnsupportedDomain("the order of texts depends on the database's collation")
@@ -196,29 +216,32 @@ Tokens: TypeAlias = "tuple[int, ...]"
 
 @lru_cache(maxsize=1024)
 def tokens(pattern: str) -> Tokens:
-    """A pattern taken apart: code points, `%` and `_`."""
-    tokens: list[int] = []
+    """A pattern of LIKE taken apart: code points, `%` and `_`.
+
+    Raises: UnsupportedDomain.
+    """
+    found: list[int] = []
     letters = iter(pattern)
     for letter in letters:
         if letter == "\\":
             escaped = next(letters, None)
             if escaped is None:
                 raise UnsupportedDomain("the pattern ends with the escape character")
-            tokens.append(ord(escaped))
+            found.append(ord(escaped))
         elif letter == "%":
-            if tokens[-1:] != [_SOME]:
-                tokens.append(_SOME)
+            if found[-1:] != [_SOME]:
+                found.append(_SOME)
         else:
-            tokens.append(_ONE if letter == "_" else ord(letter))
-    return tuple(tokens)
+            found.append(_ONE if letter == "_" else ord(letter))
+    return tuple(found)
 
 
-def is_like(text: str, tokens: Tokens) -> bool:
+def is_like(text: str, pattern: Tokens) -> bool:
     """Whether a text has the form of a pattern; the time is bounded by the product of their lengths."""
     at = position = 0
     retry, resume = -1, 0
     while position < len(text):
-        token = tokens[at] if at < len(tokens) else None
+        token = pattern[at] if at < len(pattern) else None
         if token == _SOME:
             at += 1
             retry, resume = at, position
@@ -230,9 +253,13 @@ def is_like(text: str, tokens: Tokens) -> bool:
             at, position = retry, resume
         else:
             return False
-    return all(token == _SOME for token in tokens[at:])
+    return all(token == _SOME for token in pattern[at:])
 
 
 def folded(text: str) -> str:
+    """The text as ILIKE compares it: small letters, one for one.
+
+    In databases of the `C` locale PostgreSQL folds ASCII only.
+    """
     # Of all letters only `İ` has a small form of two: PostgreSQL takes its simple form.
     return "".join("i" if letter == "\u0130" else letter.lower() for letter in text)

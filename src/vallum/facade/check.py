@@ -13,11 +13,11 @@ from vallum.enforce import Application
 from vallum.kernel import NO_PROGRESS, Progress, VallumError
 from vallum.policy import Actor, RecordRule
 
-__all__ = ["Finding", "Report", "check"]
+__all__ = ["BrokenRule", "Check", "check"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class BrokenRule:
     """A rule that shuts everyone out whom it is for, or those of them with the logins `users`."""
 
     rule: RecordRule
@@ -26,16 +26,16 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Check:
     """What was tried: rules, active users, pairs of both; and what failed."""
 
     rules: int
     users: int
     bound: int
-    findings: tuple[Finding, ...]
+    broken: tuple[BrokenRule, ...]
 
 
-def check(application: Application, *, progress: Progress = NO_PROGRESS) -> Report:
+def check(application: Application, *, progress: Progress = NO_PROGRESS) -> Check:
     """Bind every rule for every active user it is for, with all the user's companies."""
     rules = [rule for rule in application.policy.rules if rule.model in application.schema]
     strays = [rule for rule in application.policy.rules if rule.model not in application.schema]
@@ -54,9 +54,9 @@ def check(application: Application, *, progress: Progress = NO_PROGRESS) -> Repo
                     failures.setdefault((rule.id, error.what), (rule, error, []))[2].append(user.login)
         progress.advance()
     progress.done()
-    findings = [Finding(rule, error, tuple(logins)) for rule, error, logins in failures.values()]
-    findings += [Finding(rule, _stray(rule), ()) for rule in strays]
-    return Report(len(application.policy.rules), len(users), bound, tuple(findings))
+    broken = [BrokenRule(rule, error, tuple(logins)) for rule, error, logins in failures.values()]
+    broken += [BrokenRule(rule, _stray(rule), ()) for rule in strays]
+    return Check(len(application.policy.rules), len(users), bound, tuple(broken))
 
 
 def _failure(

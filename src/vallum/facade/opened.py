@@ -5,34 +5,23 @@ Whoever holds a `Vallum` can read all the data its database connection can, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from vallum.enforce import Application
-from vallum.facade.check import Report, check
+from vallum.facade.check import Check, check
 from vallum.facade.session import Session, operation_of
 from vallum.kernel import NO_PROGRESS, Operation, Progress, UnknownUser
 from vallum.policy import Actor, Directory, Policy
-from vallum.schema import Gap, Model, Schema
+from vallum.schema import Gap, Schema
 
 if TYPE_CHECKING:
     from vallum.analysis import Explanation, Holder, Snapshot
 
-__all__ = ["Inexact", "Vallum"]
-
-
-@dataclass(frozen=True, slots=True)
-class Inexact:
-    """A model where code decides that Vallum has no implementation of: `method`, by these modules."""
-
-    model: str
-    method: str
-    modules: tuple[str, ...]
-    consequence: str
+__all__ = ["Vallum"]
 
 
 class Vallum:
@@ -81,16 +70,13 @@ class Vallum:
         """Facts the source of the schema could not tell, and what that makes inexact."""
         return self.schema.gaps
 
-    def inexact(self) -> tuple[Inexact, ...]:
-        """Models whose access depends on code of their modules that Vallum does not have."""
-        return tuple(
-            Inexact(model.name, method, modules, _CONSEQUENCES[method])
-            for model in self.schema.models.values()
-            for method, modules in sorted(model.overrides.items())
-            if method in _CONSEQUENCES and not self._has_code(model, method)
-        )
+    def inexact(self) -> Mapping[str, tuple[str, ...]]:
+        """Models where code of their modules decides as well, each with the reasons."""
+        from vallum.analysis import inexact_models
 
-    def check(self, *, progress: Progress = NO_PROGRESS) -> Report:
+        return inexact_models(self.schema)
+
+    def check(self, *, progress: Progress = NO_PROGRESS) -> Check:
         """Whether every record rule can be bound for every active user it is for, and read as a filter."""
         return check(self.application, progress=progress)
 
@@ -184,22 +170,3 @@ class Vallum:
             if near:
                 error.fix = "use " + " or ".join(f"`{login}`" for login in near)
             raise
-
-    def _has_code(self, model: Model, method: str) -> bool:
-        named = self.application.named
-        covered = {
-            "_search": named.searches,
-            "_search_display_name": named.display_names,
-            "_has_field_access": named.field_access,
-            "check_field_access_rights": named.field_access,
-        }
-        return model.name in covered.get(method, {})
-
-
-_CONSEQUENCES: Final = {
-    "_search": "a search may find more or fewer records than Odoo's",
-    "_search_display_name": "searches by name are refused",
-    "_check_access": "access to a single record may differ from Odoo's",
-    "_has_field_access": "fields shut by code are open",
-    "check_field_access_rights": "fields shut by code are open",
-}

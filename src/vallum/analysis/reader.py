@@ -1,0 +1,98 @@
+"""Read the records that rules mention for many users at once.
+
+Rules ask user by user: `user.partner_id`, `user.company_ids`. Here the first question
+about a user answers it for all users that are looked at, and that about a user's
+partner for all those partners: statements grow with the rules, not with the users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from vallum.analysis.attempt import attempt
+from vallum.domain import RecordReader
+from vallum.enforce import Application
+from vallum.policy import Actor
+from vallum.schema import Schema
+
+__all__ = ["Readers"]
+
+_BATCH: Final = 5_000
+
+
+class Readers:
+    """A reader for each actor, shared by all whose records read alike: own company, language, time zone."""
+
+    def __init__(self, application: Application, users: Iterable[int]) -> None:
+        self._application = application
+        self._users = tuple(users)
+        self._shared: dict[tuple[Any, ...], _SharedReader] = {}
+
+    def reader(self, actor: Actor) -> RecordReader:
+        """The reader of an actor."""
+        key = (actor.company_id, actor.lang, actor.tz)
+        found = self._shared.get(key)
+        own = self._application.context(actor).reader
+        if found is None:
+            found = self._shared[key] = _SharedReader(self._application, own, self._users)
+        return _Reader(found, own)
+
+
+class _Reader:
+    """One actor's reader: what depends on the actor is read alone, the rest together."""
+
+    __slots__ = ("_own", "_shared")
+
+    def __init__(self, shared: _SharedReader, own: RecordReader) -> None:
+        self._shared = shared
+        self._own = own
+
+    @property
+    def schema(self) -> Schema:
+        return self._own.schema
+
+    def read(self, model: str, ids: Sequence[int], field: str) -> Mapping[int, Any]:
+        if self._shared.alike(model, field):
+            return self._shared.read(model, ids, field)
+        return self._shared.one(self._own, model, ids, field)
+
+
+class _SharedReader:
+    def __init__(self, application: Application, reader: RecordReader, users: Sequence[int]) -> None:
+        self._application = application
+        self._reader = reader
+        self._pools: dict[str, dict[int, None]] = {"res.users": dict.fromkeys(users)}
+        self._known: dict[tuple[str, str], dict[int, Any]] = {}
+
+    def alike(self, model: str, field: str) -> bool:
+        """Whether a field reads the same for all: no domain that code computes for the actor."""
+        return f"{model}.{field}" not in self._application.named.field_domains
+
+    def read(self, model: str, ids: Sequence[int], field: str) -> Mapping[int, Any]:
+        known = self._known.setdefault((model, field), {})
+        if any(i not in known for i in ids):
+            pool = self._pools.setdefault(model, {})
+            pool.update(dict.fromkeys(ids))
+            missing = [i for i in pool if i not in known]
+            for start in range(0, len(missing), _BATCH):
+                known.update(self.one(self._reader, model, missing[start : start + _BATCH], field))
+            self._remember(model, field, known)
+        return {i: known[i] for i in ids}
+
+    def one(self, reader: RecordReader, model: str, ids: Sequence[int], field: str) -> Mapping[int, Any]:
+        """Read as it is; a statement that fails ends nothing else."""
+        with attempt(self._application.database):
+            return reader.read(model, ids, field)
+
+    def _remember(self, model: str, name: str, values: Mapping[int, Any]) -> None:
+        """The records these lead to will be asked for next."""
+        found = self._reader.schema.model(model).fields.get(name)
+        if found is None or not found.relational or not found.comodel:
+            return
+        pool = self._pools.setdefault(found.comodel, {})
+        for value in values.values():
+            if isinstance(value, tuple):
+                pool.update(dict.fromkeys(value))
+            elif value:
+                pool[value] = None
