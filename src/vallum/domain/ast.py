@@ -20,6 +20,7 @@ __all__ = [
     "Constant",
     "Domain",
     "Not",
+    "Open",
     "Or",
     "Value",
     "all_of",
@@ -60,6 +61,22 @@ class Condition:
     def rest(self) -> str:
         """The path behind its first field, empty where there is none."""
         return self.path.partition(".")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A place in a value that is filled per actor: `expression` says with what.
+
+    `many`: it stands for a list of values, otherwise for one value or none.
+    """
+
+    expression: str
+    many: bool
+
+    @property
+    def may_be_false(self) -> bool:
+        """Whether some actor may have no value here."""
+        return not self.many and self.expression not in ("user.id", "uid")
 
 
 @dataclass(frozen=True, slots=True)

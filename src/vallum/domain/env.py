@@ -12,6 +12,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from vallum.domain.ast import Open
 from vallum.schema import Field, Model, Schema
 
 if TYPE_CHECKING:
@@ -66,10 +67,10 @@ class Env:
     named: Named
     now: datetime
     facts: Facts = field(default_factory=Facts)
-    user_id: int = 1
-    partner_id: int | None = None
+    user_id: int | Open = 1
+    partner_id: int | Open | None = None
     company: int | None = None
-    companies: tuple[int, ...] = ()
+    companies: tuple[int | Open, ...] = ()
     lang: str = "en_US"
     tz: str | None = None
     active_test: bool = True

@@ -238,6 +238,22 @@ def evaluate(text: str, context: RuleContext, *, where: str | None = None) -> An
         raise ForbiddenExpression(f"the expression fails: {error}", where=where) from error
 
 
+def closed_value(node: ast.expr, where: str | None) -> Any:
+    """The value of a parsed expression that mentions no actor.
+
+    Raises: ForbiddenExpression.
+    """
+    return evaluate(ast.unparse(node), _NOBODY, where=where)
+
+
+def parsed(text: str, where: str | None) -> ast.expr:
+    """The syntax tree of an expression.
+
+    Raises: ForbiddenExpression.
+    """
+    return _tree(text, where)
+
+
 def depends_on_time(text: str) -> bool:
     """Whether an expression may give another value at another moment."""
     return not names_in(text).isdisjoint({"time", "datetime"})
@@ -573,6 +589,25 @@ def _size(value: Any) -> int:
 def _number(value: Any) -> int:
     return int(value) if isinstance(value, int | float) else 0
 
+
+class _Nobody:
+    """Reads nothing: a closed expression mentions no records."""
+
+    @property
+    def schema(self) -> Schema:
+        """There is none."""
+        raise ForbiddenExpression("the expression mentions records")
+
+    def read(self, model: str, ids: Sequence[int], field: str) -> Mapping[int, Any]:
+        """Nothing is read."""
+        raise ForbiddenExpression("the expression mentions records")
+
+
+def _never() -> datetime:
+    raise ForbiddenExpression("the expression depends on the time")
+
+
+_NOBODY: Final = RuleContext(_Nobody(), 0, None, (), (), _never)
 
 _VISITORS: Final[Mapping[type[ast.expr], Callable[[_Evaluator, Any, Mapping[str, Any]], Any]]] = {
     ast.Constant: _Evaluator._constant,

@@ -15,13 +15,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeGuard, get_args
 
+from vallum.domain.ast import Open
+
 __all__ = [
     "ALWAYS",
     "FILTERS",
     "NEVER",
     "ROW_SETS",
     "All",
+    "Admits",
     "Always",
+    "Bound",
     "Compare",
     "Filter",
     "Hierarchy",
@@ -45,6 +49,7 @@ __all__ = [
     "Select",
     "Some",
     "Translated",
+    "Union",
     "Within",
     "every",
     "is_filter",
@@ -229,7 +234,21 @@ class Implying:
     groups: tuple[int, ...]
 
 
-RowSet: TypeAlias = Ids | Select | Hierarchy | Implying
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The values that are bound to a place when the filter is used; False is not among them."""
+
+    place: Open
+
+
+@dataclass(frozen=True, slots=True)
+class Union:
+    """The values of all these."""
+
+    parts: tuple[RowSet, ...]
+
+
+RowSet: TypeAlias = Ids | Select | Hierarchy | Implying | Bound | Union
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +271,13 @@ class Linked:
 
 
 @dataclass(frozen=True, slots=True)
+class Admits:
+    """No value, or False, is bound to a place."""
+
+    place: Open
+
+
+@dataclass(frozen=True, slots=True)
 class NotEmpty:
     """There is a row at all, whichever the row at hand."""
 
@@ -259,7 +285,7 @@ class NotEmpty:
 
 
 Filter: TypeAlias = (
-    Always | All | Some | No | Holds | IsNull | Compare | OneOf | Like | Within | Linked | NotEmpty
+    Always | All | Some | No | Holds | IsNull | Compare | OneOf | Like | Within | Linked | NotEmpty | Admits
 )
 
 FILTERS: Final = get_args(Filter)

@@ -8,20 +8,23 @@ Invariant: what cannot be lowered exactly raises, it is never dropped or widened
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from vallum.domain.ast import Condition, Domain, all_of, any_of, conditions
+from vallum.domain.ast import Condition, Domain, Open, all_of, any_of, conditions
 from vallum.domain.env import Env
 from vallum.domain.filter import (
     NEVER,
+    Admits,
     All,
+    Bound,
     Compare,
     Filter,
     Hierarchy,
     Ids,
     Joined,
     Linked,
+    No,
     OneOf,
     PerCompany,
     Plain,
@@ -32,15 +35,18 @@ from vallum.domain.filter import (
     RowSet,
     Select,
     Translated,
+    Union,
     Within,
+    every,
     is_filter,
+    some,
 )
 from vallum.domain.parse import parse
 from vallum.domain.values import column_value
 from vallum.kernel import InvalidValue, UnknownField, UnsupportedDomain
 from vallum.schema import NUMBER_TYPES, TEXT_TYPES, Field, Model
 
-__all__ = ["DATE_PARTS", "NEGATIVE", "POSITIVE", "Lowering", "model_field", "root"]
+__all__ = ["DATE_PARTS", "NEGATIVE", "POSITIVE", "Lowering", "has_open", "model_field", "root"]
 
 NEGATIVE: Final = frozenset(
     {"!=", "not in", "not like", "not ilike", "not =like", "not =ilike", "not any", "not any!"}
@@ -78,6 +84,11 @@ def model_field(model: Model, reference: Field) -> str:
         if name in model.fields:
             return name
     raise UnsupportedDomain(f"the model that `{reference}` points into is not known")
+
+
+def has_open(value: Any) -> bool:
+    """Whether a value has open places."""
+    return isinstance(value, Open) or (isinstance(value, tuple) and any(isinstance(v, Open) for v in value))
 
 
 def root(model: Model) -> Root:
@@ -272,6 +283,41 @@ class Lowering(ABC):
                 raise InvalidValue(f"{value!r:.60} is not an id" + (f" (for `{field}`)" if field else ""))
             found.append(value)
         return tuple(dict.fromkeys(found))
+
+    # values that are bound per actor
+
+    def opened(self, field: Field, condition: Condition, read: Callable[[Condition], Filter]) -> Filter:
+        """A condition with open places, as conditions without: the constants, then each place.
+
+        `read` reads one of those. A place that may be without a value counts as False there.
+        Raises: UnsupportedDomain for an operator whose meaning depends on the value.
+        """
+        operator, value = condition.operator, condition.value
+        if operator not in ("=", "!=", "in", "not in"):
+            raise UnsupportedDomain(f"`{operator}` on `{field}` with a value that differs by actor")
+        listed = isinstance(value, tuple)
+        values = value if listed else (value,)
+        positive = operator in ("=", "in")
+        membership = "in" if positive else "not in"
+        constants = tuple(v for v in values if not isinstance(v, Open))
+        parts = [read(Condition(condition.path, membership, constants))] if constants else []
+        for place in (v for v in values if isinstance(v, Open)):
+            parts.append(read(Condition(condition.path, membership, Bound(place))))
+            if place.may_be_false and not (field.x2many and listed):
+                unset = read(Condition(condition.path, "=" if positive else "!=", False))
+                absent = Admits(place)
+                parts.append(every((absent, unset)) if positive else some((No(absent), unset)))
+        return some(parts) if positive else every(parts)
+
+    def open_seeds(self, value: Any) -> RowSet | None:
+        """The seeds of a hierarchy where places are among them; None where none is."""
+        values = value if isinstance(value, tuple) else (value,)
+        places = [Bound(v) for v in values if isinstance(v, Open)]
+        if not places:
+            return None
+        ids = self.ids(None, [v for v in values if not isinstance(v, Open)])
+        parts: list[RowSet] = [*places, *([Ids(ids)] if ids else [])]
+        return parts[0] if len(parts) == 1 else Union(tuple(parts))
 
     # hierarchy
 

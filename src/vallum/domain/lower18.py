@@ -25,6 +25,7 @@ from vallum.domain.env import Env
 from vallum.domain.filter import (
     ALWAYS,
     NEVER,
+    Bound,
     Compare,
     Filter,
     Ids,
@@ -40,7 +41,7 @@ from vallum.domain.filter import (
     is_rows,
     some,
 )
-from vallum.domain.lower import NEGATIVE, POSITIVE, Lowering, root
+from vallum.domain.lower import NEGATIVE, POSITIVE, Lowering, has_open, root
 from vallum.domain.rewrite18 import is_false, rewritten
 from vallum.domain.values import column_value, is_whole_date
 from vallum.kernel import InvalidValue, MalformedDomain, UnknownField, UnknownOperator, UnsupportedDomain
@@ -113,6 +114,9 @@ class Lowering18(Lowering):
             return self._any(model, field, operator, value, env, row)
         if not field.stored:
             return self.unstored(Condition(field.name, operator, value), field, model, env, row)
+        if has_open(value) and operator not in _HIERARCHY:
+            opened = Condition(field.name, operator, value)
+            return self.opened(field, opened, lambda c: self._condition(model, c, env, row))
         match field.type:
             case "one2many":
                 return self._one2many(model, field, operator, value, env, row)
@@ -316,6 +320,9 @@ class Lowering18(Lowering):
         """The records a hierarchy condition starts from: ids, or records found by name."""
         if is_rows(value):
             return value
+        opened = self.open_seeds(value)
+        if opened is not None:
+            return opened
         names = value if isinstance(value, tuple) else (value,)
         if value and all(isinstance(v, str) for v in names):
             found = some(self.search(model, Condition("display_name", "ilike", n), env) for n in names)
@@ -396,7 +403,9 @@ class Lowering18(Lowering):
         ref = self.ref(field, env, row)
         if is_rows(value):
             found = _within(ref, value)
-            return No(found) if operator == "not in" else found
+            if operator != "not in":
+                return found
+            return some((No(found), IsNull(ref))) if isinstance(value, Bound) else No(found)
         if operator in ("in", "not in"):
             if not isinstance(value, tuple):
                 raise InvalidValue(f"`{operator}` needs a list (for `{field}`)")

@@ -44,7 +44,7 @@ from vallum.domain.filter import (
     is_rows,
     some,
 )
-from vallum.domain.lower import NEGATIVE, POSITIVE, Lowering, root
+from vallum.domain.lower import NEGATIVE, POSITIVE, Lowering, has_open, root
 from vallum.domain.rewrite19 import falsy, opposite, settled, settled_not
 from vallum.domain.values import (
     column_value,
@@ -105,6 +105,11 @@ class Lowering19(Lowering):
             return self._inherited(model, field, condition, env, row)
         if not field.stored and str(field) not in env.named.columns:
             return self._unstored(condition, field, model, env, row)
+        if has_open(value) and operator not in ("child_of", "parent_of"):
+            opened = Condition(field.name, operator, value)
+            return self.opened(
+                field, opened, lambda c: self._lower(model, settled(model, c, env), env, row)
+            )
         if operator in ("child_of", "parent_of"):
             return self._hierarchy(model, field, condition, env, row)
         if condition.rest:
@@ -260,6 +265,9 @@ class Lowering19(Lowering):
     def _seeds(self, field: Field, comodel: Model, value: Any, env: Env) -> RowSet:
         if is_rows(value):
             return value
+        opened = self.open_seeds(value)
+        if opened is not None:
+            return opened
         values = value if isinstance(value, tuple) else (value,)
         self.search(comodel, FALSE, env)  # Odoo searches even where it has ids: access is checked
         ids = self.ids(field, [v for v in values if not isinstance(v, str)])

@@ -24,6 +24,7 @@ from vallum.domain.ast import (
     Constant,
     Domain,
     Not,
+    Open,
     Or,
     all_of,
     any_of,
@@ -193,6 +194,8 @@ def _condition(item: Any, where: str | None, depth: int) -> Domain:
 def _value(value: Any, path: str, where: str | None) -> Any:
     if value is None:
         return False
+    if isinstance(value, Open):
+        return value
     if isinstance(value, str | bool | int | float | Decimal | date | datetime):
         if isinstance(value, str) and "\x00" in value:
             raise MalformedDomain(f"the value for `{path}` holds a NUL character", where=where)

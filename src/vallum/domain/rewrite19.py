@@ -16,7 +16,7 @@ from typing import Any, Final
 from vallum.domain.ast import FALSE, TRUE, And, Condition, Constant, Domain, Not, Or, all_of, any_of, negate
 from vallum.domain.env import Env
 from vallum.domain.filter import is_rows
-from vallum.domain.lower import NEGATIVE, POSITIVE
+from vallum.domain.lower import NEGATIVE, POSITIVE, has_open
 from vallum.domain.values import as_date, as_datetime, is_whole_date, parse_relative, start_of_day
 from vallum.kernel import InvalidValue, UnknownField, UnknownOperator
 from vallum.schema import Field, Model
@@ -97,6 +97,8 @@ def _settled_condition(model: Model, condition: Condition, env: Env) -> Domain:
         return condition
     if operator == "=?":
         return _settled_condition(model, replace(condition, operator="="), env) if value else TRUE
+    if operator in ("=", "!=") and has_open(value):
+        return condition
     if operator in ("=", "!="):
         membership = "in" if operator == "=" else "not in"
         values: Any = (False,) if value == () else value
@@ -114,7 +116,7 @@ def _settled_condition(model: Model, condition: Condition, env: Env) -> Domain:
 
 def _settled_in(model: Model, field: Field, condition: Condition, env: Env) -> Domain:
     operator, value = condition.operator, condition.value
-    if is_rows(value):
+    if is_rows(value) or has_open(value):
         return condition
     if not isinstance(value, tuple):
         value = (value,)
@@ -258,7 +260,7 @@ def _merged(domain: Domain, model: Model) -> Domain:
     nested: dict[tuple[str, str], list[Domain]] = {}
     listed: dict[str, list[Condition]] = {}
     for child in domain.children:
-        if not isinstance(child, Condition) or is_rows(child.value):
+        if not isinstance(child, Condition) or is_rows(child.value) or has_open(child.value):
             others.append(child)
         elif child.operator in merging:
             nested.setdefault((child.path, child.operator), []).append(child.value)

@@ -7,18 +7,21 @@ identifiers only as the schema gives them (and always quoted by SQLAlchemy).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.sql.selectable import Select as SqlSelect
 
+from vallum.domain.ast import Open
 from vallum.domain.filter import (
     FILTERS,
     ROW_SETS,
+    Admits,
     All,
     Always,
+    Bound,
     Compare,
     Filter,
     Hierarchy,
@@ -42,11 +45,12 @@ from vallum.domain.filter import (
     Select,
     Some,
     Translated,
+    Union,
     Within,
 )
 from vallum.kernel import UnsupportedDomain
 
-__all__ = ["Scope", "select_ids"]
+__all__ = ["Places", "Scope", "select_ids"]
 
 _TYPES: Final[Mapping[str, Any]] = {
     "int4": sa.Integer(),
@@ -80,6 +84,13 @@ def sql_type(name: str) -> Any:
     return _TYPES.get(base, sa.Text())
 
 
+class Places(Protocol):
+    """What is bound to the open places of a filter."""
+
+    def array(self, place: Open, kind: Any) -> ColumnElement[Any]:
+        """The values bound to a place as an array of `kind`, empty where there is none."""
+
+
 class Scope:
     """One level of a statement: a table, and the outer joins its references need.
 
@@ -90,8 +101,9 @@ class Scope:
     _count: ClassVar[int] = 0
     _handlers: ClassVar[Mapping[type[Any], Callable[[Scope, Any], ColumnElement[bool]]]]
 
-    def __init__(self, root: Root, names: _Names | None = None) -> None:
+    def __init__(self, root: Root, names: _Names | None = None, places: Places | None = None) -> None:
         self.names = names or _Names()
+        self.places = places
         self.root = root
         self.table = _table(root.table, self.names.next(root.table))
         self._rows: dict[Row, FromClause] = {root: self.table}
@@ -189,9 +201,17 @@ class Scope:
             return flagged
         return _COMPARISONS[condition.operator](left, self._bound(left, condition.value))
 
+    def _place(self, place: Open, kind: Any) -> ColumnElement[Any]:
+        """The array of values bound to a place."""
+        if self.places is None:
+            raise UnsupportedDomain(f"nothing is bound to `{place.expression}`")
+        return self.places.array(place, kind)
+
     def _bound(self, left: ColumnElement[Any], value: Any) -> ColumnElement[Any]:
         """A value bound with the type of what it is compared with."""
         kind = left.type
+        if isinstance(value, Open):
+            return sa.any_(self._place(value, kind))
         if isinstance(value, int) and not isinstance(value, bool) and isinstance(kind, sa.Integer):
             kind = sa.BigInteger() if abs(value) >= 2**31 else kind
         return sa.bindparam(None, value, kind)
@@ -214,7 +234,21 @@ class Scope:
         left = self.ref(condition.ref)
         if isinstance(condition.rows, Ids):
             return _is_one_of(left, condition.rows.ids)
-        return left.in_(self.rows(condition.rows))
+        return self._among(left, condition.rows)
+
+    def _among(self, left: ColumnElement[Any], rows: RowSet) -> ColumnElement[bool]:
+        """Whether a value is among rows."""
+        if isinstance(rows, Ids):
+            return _is_one_of(left, rows.ids)
+        if isinstance(rows, Bound):
+            return left == sa.any_(self._place(rows.place, left.type))
+        if isinstance(rows, Union):
+            return sa.or_(*(self._among(left, part) for part in rows.parts))
+        return left.in_(self.rows(rows))
+
+    def _admits(self, condition: Admits) -> ColumnElement[bool]:
+        array = self._place(condition.place, sa.Integer())
+        return sa.func.cardinality(array) == sa.literal_column("0")
 
     def _linked(self, condition: Linked) -> ColumnElement[bool]:
         link = _table(condition.relation, self.names.next(condition.relation))
@@ -222,10 +256,8 @@ class Scope:
         other = sa.column(condition.column2, sa.Integer(), _selectable=link)
         here = sa.column("id", sa.Integer(), _selectable=self.row(condition.row))
         where: list[ColumnElement[bool]] = [own == here]
-        if isinstance(condition.rows, Ids):
-            where.append(_is_one_of(other, condition.rows.ids))
-        elif condition.rows is not None:
-            where.append(other.in_(self.rows(condition.rows)))
+        if condition.rows is not None:
+            where.append(self._among(other, condition.rows))
         found: SqlSelect[Any] = sa.select(sa.literal_column("1")).select_from(link).where(*where)
         return found.correlate(self.row(condition.row)).exists()
 
@@ -240,7 +272,7 @@ class Scope:
         """A set of rows as a SELECT of one column."""
         match rows:
             case Select(column, where):
-                inner = Scope(_root_of(column.row), self.names)
+                inner = Scope(_root_of(column.row), self.names, self.places)
                 value = inner.ref(column)
                 condition = inner.where(where)
                 return sa.select(value).select_from(inner.from_clause()).where(condition).correlate(None)
@@ -248,14 +280,17 @@ class Scope:
                 return self._hierarchy(rows)
             case Implying(groups):
                 return self._implying(groups)
+            case Bound(place):
+                return sa.select(sa.func.unnest(self._place(place, sa.Integer())))
+            case Union(parts):
+                together = sa.union_all(*(self.rows(part) for part in parts)).subquery()
+                return sa.select(together.columns[0])
             case Ids(ids):
                 return sa.select(sa.func.unnest(sa.bindparam(None, list(ids), _INT_ARRAY)))
         raise UnsupportedDomain(f"no SQL for {rows!r}")
 
     def _seed_condition(self, column: ColumnElement[Any], seeds: RowSet) -> ColumnElement[bool]:
-        if isinstance(seeds, Ids):
-            return _is_one_of(column, seeds.ids)
-        return column.in_(self.rows(seeds))
+        return self._among(column, seeds)
 
     def _hierarchy(self, rows: Hierarchy) -> SqlSelect[Any]:
         if rows.path is not None:
@@ -347,16 +382,17 @@ Scope._handlers = {
     Within: Scope._within,
     Linked: Scope._linked,
     NotEmpty: Scope._not_empty,
+    Admits: Scope._admits,
 }
 if set(Scope._handlers) != set(FILTERS):
     raise TypeError(f"no SQL for {set(FILTERS) ^ set(Scope._handlers)}")
-if set(ROW_SETS) != {Ids, Select, Hierarchy, Implying}:
+if set(ROW_SETS) != {Ids, Select, Hierarchy, Implying, Bound, Union}:
     raise TypeError("the SQL back end does not know every set of rows")
 
 
-def select_ids(root: Root, where: Filter) -> SqlSelect[Any]:
-    """`SELECT id` of the rows that pass, without an order."""
-    scope = Scope(root)
+def select_ids(root: Root, where: Filter, places: Places | None = None) -> SqlSelect[Any]:
+    """`SELECT id` of the rows that pass, without an order; `places` fills open places."""
+    scope = Scope(root, places=places)
     condition = scope.where(where)
     found = sa.column("id", sa.Integer(), _selectable=scope.table)
     return sa.select(found).select_from(scope.from_clause()).where(condition)

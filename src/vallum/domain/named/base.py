@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from vallum.domain.ast import Condition, Domain, Not, all_of, any_of, conditions
+from vallum.domain.ast import Condition, Domain, Not, Open, all_of, any_of, conditions
 from vallum.domain.env import Env
 from vallum.domain.filter import (
     NEVER,
+    Bound,
     Compare,
     Filter,
     Holds,
@@ -181,9 +182,12 @@ def readable_documents(
     return NEVER if isinstance(rows, Ids) else Within(res_id, rows)
 
 
-def linked_partner(row: Row, relation: str, column1: str, column2: str, partner: int | None) -> Filter:
+def linked_partner(row: Row, relation: str, column1: str, column2: str, partner: int | Open | None) -> Filter:
     """Rows linked to the actor's own partner."""
-    return NEVER if partner is None else Linked(row, relation, column1, column2, Ids((partner,)))
+    if partner is None:
+        return NEVER
+    rows: RowSet = Bound(partner) if isinstance(partner, Open) else Ids((partner,))
+    return Linked(row, relation, column1, column2, rows)
 
 
 METHODS: Final[Mapping[str, SearchMethod]] = {
