@@ -107,9 +107,7 @@ class Lowering19(Lowering):
             return self._unstored(condition, field, model, env, row)
         if has_open(value) and operator not in ("child_of", "parent_of"):
             opened = Condition(field.name, operator, value)
-            return self.opened(
-                field, opened, lambda c: self._lower(model, settled(model, c, env), env, row)
-            )
+            return self.opened(field, opened, lambda c: self._lower(model, settled(model, c, env), env, row))
         if operator in ("child_of", "parent_of"):
             return self._hierarchy(model, field, condition, env, row)
         if condition.rest:

@@ -64,7 +64,9 @@ def _value(node: ast.expr, where: str | None) -> Any:
     if not names & _ACTOR:
         return closed_value(node, where)
     parts = _parts(node, where)
-    if isinstance(node, ast.List | ast.Tuple | ast.BinOp) or any(p.many for p in parts if isinstance(p, Open)):
+    if isinstance(node, ast.List | ast.Tuple | ast.BinOp) or any(
+        p.many for p in parts if isinstance(p, Open)
+    ):
         return parts
     return parts[0]
 
@@ -85,7 +87,9 @@ def _place(node: ast.expr, where: str | None) -> Open:
     if text == "company_ids":
         return Open(text, many=True)
     if "company_ids" in _names(node) or ("company_id" in _names(node) and text != "company_id"):
-        raise UnsupportedDomain(f"`{text}` depends on the active companies in more than their ids", where=where)
+        raise UnsupportedDomain(
+            f"`{text}` depends on the active companies in more than their ids", where=where
+        )
     return Open(text, many=_is_many(node))
 
 
@@ -108,5 +112,3 @@ def _unreadable(node: ast.expr, where: str | None) -> UnsupportedDomain:
         where=where,
         fix="write a plain list of conditions, the actor only among their values",
     )
-
-

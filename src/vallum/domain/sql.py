@@ -105,9 +105,21 @@ class Scope:
         self.names = names or _Names()
         self.places = places
         self.root = root
-        self.table = _table(root.table, self.names.next(root.table))
+        self.table = self.start()
         self._rows: dict[Row, FromClause] = {root: self.table}
         self._joins: list[tuple[FromClause, ColumnElement[bool]]] = []
+
+    def start(self) -> FromClause:
+        """The table that the scope ranges over."""
+        return self.source(self.root.table, self.names.next(self.root.table))
+
+    def source(self, name: str, alias: str) -> FromClause:
+        """A table under an alias."""
+        return sa.table(name).alias(alias)
+
+    def inner(self, root: Root) -> Scope:
+        """The scope of a nested statement."""
+        return Scope(root, self.names, self.places)
 
     def where(self, condition: Filter) -> ColumnElement[bool]:
         """The condition as SQL."""
@@ -127,7 +139,7 @@ class Scope:
         found = self._rows.get(row)
         if found is None:
             via = self.ref(row.via)
-            found = _table(row.table, self.names.next(row.table))
+            found = self.source(row.table, self.names.next(row.table))
             self._rows[row] = found
             self._joins.append((found, sa.column("id", sa.Integer(), _selectable=found) == via))
         return found
@@ -165,7 +177,7 @@ class Scope:
         result: ColumnElement[Any] = sa.cast(text, kind)
         if form.comodel_table is None:
             return result
-        target = _table(form.comodel_table, self.names.next(form.comodel_table))
+        target = self.source(form.comodel_table, self.names.next(form.comodel_table))
         found = sa.column("id", sa.Integer(), _selectable=target)
         return sa.select(found).select_from(target).where(found == result).scalar_subquery().correlate(table)
 
@@ -251,7 +263,7 @@ class Scope:
         return sa.func.cardinality(array) == sa.literal_column("0")
 
     def _linked(self, condition: Linked) -> ColumnElement[bool]:
-        link = _table(condition.relation, self.names.next(condition.relation))
+        link = self.source(condition.relation, self.names.next(condition.relation))
         own = sa.column(condition.column1, sa.Integer(), _selectable=link)
         other = sa.column(condition.column2, sa.Integer(), _selectable=link)
         here = sa.column("id", sa.Integer(), _selectable=self.row(condition.row))
@@ -272,7 +284,7 @@ class Scope:
         """A set of rows as a SELECT of one column."""
         match rows:
             case Select(column, where):
-                inner = Scope(_root_of(column.row), self.names, self.places)
+                inner = self.inner(_root_of(column.row))
                 value = inner.ref(column)
                 condition = inner.where(where)
                 return sa.select(value).select_from(inner.from_clause()).where(condition).correlate(None)
@@ -301,7 +313,7 @@ class Scope:
         start = sa.select(*columns).select_from(start_from).where(seeded)
         tree = start.cte(self.names.next("tree"), recursive=True)
         if rows.up:
-            top = _table(rows.delegate[1] if rows.delegate else rows.table, self.names.next(rows.table))
+            top = self.source(rows.delegate[1] if rows.delegate else rows.table, self.names.next(rows.table))
             top_id = sa.column("id", sa.Integer(), _selectable=top)
             above = sa.column(rows.parent, sa.Integer(), _selectable=top)
             climbed = sa.join(tree, top, top_id == tree.c.up)
@@ -318,12 +330,12 @@ class Scope:
 
     def _level(self, rows: Hierarchy) -> tuple[ColumnElement[int], ColumnElement[int], FromClause]:
         """A record of the hierarchy: its id, its parent's id, and the tables they are in."""
-        own = _table(rows.table, self.names.next(rows.table))
+        own = self.source(rows.table, self.names.next(rows.table))
         own_id = sa.column("id", sa.Integer(), _selectable=own)
         if rows.delegate is None:
             return own_id, sa.column(rows.parent, sa.Integer(), _selectable=own), own
         column, table = rows.delegate
-        holder = _table(table, self.names.next(table))
+        holder = self.source(table, self.names.next(table))
         on = sa.column(column, sa.Integer(), _selectable=own) == sa.column(
             "id", sa.Integer(), _selectable=holder
         )
@@ -332,7 +344,7 @@ class Scope:
 
     def _by_path(self, rows: Hierarchy, path: str) -> SqlSelect[Any]:
         """A hierarchy read from materialised paths."""
-        top = _table(rows.table, self.names.next(rows.table))
+        top = self.source(rows.table, self.names.next(rows.table))
         seeded = self._seed_condition(sa.column("id", sa.Integer(), _selectable=top), rows.seeds)
         seed_path: Any = sa.column(path, sa.Text(), _selectable=top)
         if rows.up:
@@ -341,14 +353,14 @@ class Scope:
             )
             ids = sa.cast(texts, postgresql.ARRAY(sa.Integer()))
             return sa.select(sa.func.unnest(ids)).select_from(top).where(seeded)
-        other = _table(rows.table, self.names.next(rows.table))
+        other = self.source(rows.table, self.names.next(rows.table))
         other_path: Any = sa.column(path, sa.Text(), _selectable=other)
         below = other_path.like(seed_path + sa.literal_column("'%'"))
         other_id = sa.column("id", sa.Integer(), _selectable=other)
         return sa.select(other_id).select_from(sa.join(top, other, below)).where(seeded)
 
     def _implying(self, groups: Iterable[int]) -> SqlSelect[Any]:
-        link = _table("res_groups_implied_rel", self.names.next("implied"))
+        link = self.source("res_groups_implied_rel", self.names.next("implied"))
         implied = sa.column("hid", sa.Integer(), _selectable=link)
         implying = sa.column("gid", sa.Integer(), _selectable=link)
         start = sa.select(sa.func.unnest(sa.bindparam(None, list(groups), _INT_ARRAY)).label("id"))
@@ -402,10 +414,6 @@ def _root_of(row: Row) -> Root:
     while isinstance(row, Joined):
         row = row.via.row
     return row
-
-
-def _table(name: str, alias: str) -> FromClause:
-    return sa.table(name).alias(alias)
 
 
 def _literal(text: str) -> ColumnElement[str]:

@@ -1,0 +1,1 @@
+"""The policy inside PostgreSQL: roles, GRANT and row level security."""
