@@ -9,7 +9,6 @@ Invariant: a policy mentions no table but its own, so policies never meet each o
 from __future__ import annotations
 
 import hashlib
-
 from dataclasses import dataclass, field
 from typing import Any, Final
 
