@@ -187,8 +187,8 @@ def linked_partner(row: Row, relation: str, column1: str, column2: str, partner:
 
 
 METHODS: Final[Mapping[str, SearchMethod]] = {
-    "_search_all_implied_ids": all_implied_ids,
-    "_search_all_group_ids": all_group_ids,
+    "res.groups.all_implied_ids": all_implied_ids,
+    "res.users.all_group_ids": all_group_ids,
 }
 DISPLAY_NAMES: Final[Mapping[str, DisplayName]] = {
     "res.users": user_name,

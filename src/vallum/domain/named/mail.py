@@ -221,8 +221,8 @@ METHODS: Final[Mapping[str, SearchMethod]] = {
     "_search_message_partner_ids": message_partner_ids,
     "_search_message_is_follower": message_is_follower,
     "_search_has_message": has_message,
-    "_search_is_member": is_member,
-    "_search_is_self": is_self,
+    "discuss.channel.is_member": is_member,
+    "discuss.channel.member.is_self": is_self,
 }
 DISPLAY_NAMES: Final[Mapping[str, DisplayName]] = {}
 SEARCHES: Final[Mapping[str, Search]] = {

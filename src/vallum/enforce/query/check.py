@@ -11,7 +11,14 @@ from vallum.domain import Env, Filter, root
 from vallum.domain.filter import ALWAYS
 from vallum.domain.sql import Scope
 from vallum.enforce.query.eyes import Eyes, among, batches, own_id, record_ids
-from vallum.kernel import AccessDenied, Operation, UnknownRecord, UnsupportedDomain, VallumError
+from vallum.kernel import (
+    AccessDenied,
+    Operation,
+    UnknownOperation,
+    UnknownRecord,
+    UnsupportedDomain,
+    VallumError,
+)
 from vallum.policy import refused
 from vallum.schema import Model
 
@@ -29,10 +36,12 @@ def check(eyes: Eyes, model: str, ids: Iterable[int], operation: Operation | str
     out of scope are refused with the same words.
     Raises: AccessDenied, UnknownRecord (superuser only), UnsupportedDomain (code decides).
     """
-    target, wanted = eyes.model(model), Operation(operation)
+    target, wanted = eyes.model(model), _operation(operation)
     given = record_ids(ids)
     access = eyes.access
-    if access is not None and not access.may(target, wanted):
+    if wanted is Operation.READ:
+        eyes.check_open(target)
+    elif access is not None and not access.may(target, wanted):
         raise refused(access.policy, access.actor, wanted, model)
 
     def build(env: Env) -> sa.Select[Any]:
@@ -46,6 +55,13 @@ def check(eyes: Eyes, model: str, ids: Iterable[int], operation: Operation | str
     lacking = [i for i in dict.fromkeys(given) if i not in allowed]
     if lacking:
         raise missing(eyes, target, lacking, wanted)
+
+
+def _operation(name: Operation | str) -> Operation:
+    try:
+        return Operation(name)
+    except ValueError:
+        raise UnknownOperation(f"{name!r:.60} is no operation", fix="use " + ", ".join(Operation)) from None
 
 
 def _in_scope(eyes: Eyes, model: Model, operation: Operation, env: Env) -> Filter:

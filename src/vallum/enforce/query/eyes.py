@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -29,6 +29,7 @@ __all__ = ["CHUNK", "Build", "Eyes", "among", "batches", "natural", "own_id", "r
 CHUNK: Final = 10_000
 Row = tuple[Any, ...]
 Build = Callable[[Env], "sa.Select[Any]"]
+T = TypeVar("T")
 
 _ID_ARRAY: Final = postgresql.ARRAY(sa.BigInteger())
 # Another moment that differs from now in its year, month, day, weekday, hour, minute and second.
@@ -59,6 +60,15 @@ class Eyes:
         Raises: UnknownModel.
         """
         return self.application.schema.model(name)
+
+    def check_open(self, model: Model) -> None:
+        """Raises AccessDenied where no access right lets the actor read the model.
+
+        Where the model's code decides instead, its search says so.
+        """
+        access = self.access
+        if access is not None and model.name not in self.application.named.searches:
+            access.check_model(model)
 
     def env(self, *, active_test: bool = True) -> Env:
         """The eyes as lowering takes them."""
@@ -104,7 +114,17 @@ class Eyes:
             found = compiled(build(env))
             if compiled(build(replace(env, now=env.now + _ANOTHER_TIME))) == found:
                 statements.keep(whole, access, found)
-        return found
+        return cast("Compiled", found)
+
+    def kept(self, key: Key, make: Callable[[], T]) -> T:
+        """What `make` gives, kept under the actor and `key`; it must not depend on the time."""
+        statements, access = statements_of(self.application), self.access
+        whole = (self.actor, *key)
+        found = statements.get(whole, access)
+        if found is None:
+            found = make()
+            statements.keep(whole, access, found)
+        return cast("T", found)
 
     def rows(self, statement: Compiled, **values: Any) -> Sequence[Row]:
         """The rows of a statement with these values bound."""

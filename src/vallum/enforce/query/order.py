@@ -29,7 +29,7 @@ from vallum.enforce.query.eyes import Eyes, own_id
 from vallum.kernel import AccessDenied, MalformedDomain, Operation, UnknownField, UnsupportedDomain
 from vallum.schema import Field, Model
 
-__all__ = ["Key", "Term", "order_keys", "parse_order", "sorted_by"]
+__all__ = ["Key", "Term", "given_order", "order_keys", "parse_order", "sorted_by", "term_keys"]
 
 _TERM: Final = re.compile(
     r'(?P<quote>"?)(?P<field>[a-z_][a-z0-9_]*)(?P=quote)(?::(?P<part>[a-z_]+))?(?:\.(?P<rest>[a-z0-9_]+))?'
@@ -86,8 +86,6 @@ def parse_order(text: str) -> tuple[Term, ...]:
 
     Raises: MalformedDomain.
     """
-    if not isinstance(text, str):
-        raise MalformedDomain(f"an order is text, not {text!r:.60}")
     return tuple(_parsed(piece.strip()) for piece in text.split(",")) if text.strip() else ()
 
 
@@ -108,6 +106,16 @@ def _parsed(piece: str) -> Term:
     )
 
 
+def given_order(order: Any) -> str | None:
+    """An order as given, checked to be text.
+
+    Raises: MalformedDomain.
+    """
+    if order is None or isinstance(order, str):
+        return order
+    raise MalformedDomain(f"an order is text, not {order!r:.60}", fix="write it as `name desc, id`")
+
+
 def sorted_by(keys: Sequence[Key]) -> list[UnaryExpression[Any]]:
     """The terms of ORDER BY."""
     return [key.clause for key in keys]
@@ -123,6 +131,11 @@ def order_keys(eyes: Eyes, scope: Scope, model: Model, order: str | None, env: E
     if not any(key.value is ordering.own_id for key in keys):
         keys.append(Key(ordering.own_id, nullable=False))
     return keys
+
+
+def term_keys(eyes: Eyes, scope: Scope, model: Model, term: Term, env: Env) -> list[Key]:
+    """What the rows of a scope over the model are sorted by for one term."""
+    return _Ordering(eyes, scope, env).term(model, replace(term, part=None), scope.root, frozenset())
 
 
 class _Ordering:
@@ -149,13 +162,14 @@ class _Ordering:
         found: list[Key] = []
         for term in parse_order(order):
             try:
-                found.extend(self._term(model, term.reversed() if reverse else term, row, seen))
+                found.extend(self.term(model, term.reversed() if reverse else term, row, seen))
             except (AccessDenied, UnknownField, UnsupportedDomain):
                 if given:
                     raise
         return found
 
-    def _term(self, model: Model, term: Term, row: Row, seen: frozenset[str]) -> list[Key]:
+    def term(self, model: Model, term: Term, row: Row, seen: frozenset[str]) -> list[Key]:
+        """The keys of one term."""
         field = model.field(term.field)
         if field.x2many or field.type in _NO_ORDER or term.part:
             raise _unsortable(field)

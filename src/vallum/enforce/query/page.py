@@ -17,7 +17,7 @@ from sqlalchemy.sql import ColumnElement
 from vallum.domain import Domain, Env, root
 from vallum.domain.sql import Scope
 from vallum.enforce.query.eyes import Eyes, natural, own_id, record_ids
-from vallum.enforce.query.order import Key, order_keys, sorted_by
+from vallum.enforce.query.order import Key, given_order, order_keys, sorted_by
 from vallum.kernel import UnknownRecord
 from vallum.schema import Model
 
@@ -45,6 +45,7 @@ def page(
     """The page behind the record `after`, or the first one."""
     target = eyes.model(model)
     size = natural("limit", limit)["limit"]
+    order = given_order(order)
     at = None if after is None else _position(eyes, target, order, *record_ids([after]))
 
     def build(env: Env, parsed: Domain) -> sa.Select[Any]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.sql import ColumnElement
 
 from vallum.domain import Domain, Env, root
 from vallum.domain.sql import Scope
 from vallum.enforce.query.eyes import Eyes, natural, own_id
-from vallum.enforce.query.order import order_keys, sorted_by
+from vallum.enforce.query.order import given_order, order_keys, sorted_by
 from vallum.schema import Model
 
 __all__ = ["bounded", "count", "found", "search"]
@@ -32,22 +34,26 @@ def search(
     bounds = {**natural("limit", limit, none=True), **natural("offset", offset)}
 
     def build(env: Env, parsed: Domain) -> sa.Select[Any]:
-        statement, _ = found(eyes, target, parsed, env.with_active_test(active_test), order)
-        return bounded(statement, limit)
+        return bounded(found(eyes, target, parsed, env.with_active_test(active_test), order), limit)
 
-    key = ("search", model, active_test, order, limit is None)
+    key = ("search", model, active_test, given_order(order), limit is None)
     return [row[0] for row in eyes.rows(eyes.searched(key, domain, build), **bounds)]
 
 
 def found(
-    eyes: Eyes, model: Model, domain: Domain, env: Env, order: str | None
-) -> tuple[sa.Select[Any], Scope]:
-    """The statement of a search and its scope: ids, in order."""
+    eyes: Eyes,
+    model: Model,
+    domain: Domain,
+    env: Env,
+    order: str | None,
+    values: Callable[[Scope], Iterable[ColumnElement[Any]]] = lambda _: (),
+) -> sa.Select[Any]:
+    """The statement of a search: ids, and what `values` makes of its scope, in order."""
     scope = Scope(root(model))
     condition = scope.where(eyes.where(model, domain, env))
     keys = order_keys(eyes, scope, model, order, env)
-    statement = sa.select(own_id(scope)).where(condition).order_by(*sorted_by(keys))
-    return statement.select_from(scope.from_clause()), scope
+    statement = sa.select(own_id(scope), *values(scope)).where(condition).order_by(*sorted_by(keys))
+    return statement.select_from(scope.from_clause())
 
 
 def bounded(statement: sa.Select[Any], limit: int | None) -> sa.Select[Any]:

@@ -1,4 +1,4 @@
-"""Compiled statements, kept for as long as the access they were made for.
+"""Compiled statements and plans of reads, kept for as long as the access they were made for.
 
 A statement is text with placeholders and the values of rules and domain; limits, offsets
 and ids are bound when it runs. Keys spell values with their types, so that `1`, `1.0`
@@ -19,7 +19,6 @@ from vallum.domain import And, Condition, Constant, Not, Or
 
 if TYPE_CHECKING:
     from vallum.enforce.application import Application
-    from vallum.enforce.statement import Compiled
     from vallum.policy import ActorAccess, Policy
 
 __all__ = ["Key", "Statements", "domain_key", "statements_of"]
@@ -31,18 +30,18 @@ _SPELLED: Final = frozenset({str, int, bool, float, Decimal, date, datetime, typ
 
 
 class Statements:
-    """The statements used last, by key. Any number of threads may share it."""
+    """What was used last, by key. Any number of threads may share it."""
 
     def __init__(self, size: int = _SIZE) -> None:
         self._size = size
         self._lock = Lock()
-        self._kept: OrderedDict[Key, tuple[ActorAccess | None, Compiled]] = OrderedDict()
+        self._kept: OrderedDict[Key, tuple[ActorAccess | None, Any]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, key: Key, access: ActorAccess | None) -> Compiled | None:
-        """The statement of that key, unless it was made for another access."""
+    def get(self, key: Key, access: ActorAccess | None) -> Any:
+        """What is kept under that key; None where it was made for another access."""
         with self._lock:
             found = self._kept.get(key)
             if found is None or found[0] is not access:
@@ -50,10 +49,10 @@ class Statements:
             self._kept.move_to_end(key)
         return found[1]
 
-    def keep(self, key: Key, access: ActorAccess | None, statement: Compiled) -> None:
-        """Keep a statement; the one not used for the longest time may go."""
+    def keep(self, key: Key, access: ActorAccess | None, value: Any) -> None:
+        """Keep a value; the one not used for the longest time may go."""
         with self._lock:
-            self._kept[key] = (access, statement)
+            self._kept[key] = (access, value)
             self._kept.move_to_end(key)
             while len(self._kept) > self._size:
                 self._kept.popitem(last=False)
