@@ -74,10 +74,10 @@ class Named:
 @cache
 def odoo_named() -> Named:
     """The implementations for Odoo's own modules."""
-    from vallum.domain.named import account, base, hr, mail, product, project
+    from vallum.domain.named import account, base, hr, mail, product, project, website
 
     named = Named()
-    for module in (base, mail, hr, account, product, project):
+    for module in (base, mail, hr, account, product, project, website):
         named = replace(
             named,
             methods={**named.methods, **module.METHODS},
