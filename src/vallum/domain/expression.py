@@ -379,6 +379,8 @@ class _Evaluator:
                 return _Time()
             case "datetime":
                 return _Module()
+            case "website" if "website" in context.reader.schema:
+                return Records(context, "website", [])
             case "true" | "false":
                 return node.id == "true"
         if node.id in _FUNCTIONS:

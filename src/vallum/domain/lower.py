@@ -184,6 +184,8 @@ class Lowering(ABC):
 
         Those of an `_inherits` parent are read as the actor, others as superuser.
         """
+        if env.access is not None:
+            env.access.check_field(field)
         inner = env if field.inherited else env.sudo()
         model = env.schema.model(field.model)
         for name in field.related[:-1]:

@@ -7,6 +7,7 @@ PostgreSQL only to fail there raises InvalidValue instead.
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -17,7 +18,7 @@ from vallum.schema import Field
 
 __all__ = ["as_date", "as_datetime", "column_value", "is_whole_date", "parse_relative"]
 
-MAX_INT4: Final = 2**31 - 1
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _TRUE_TEXTS: Final = frozenset({"1", "true", "t", "yes", "y", "on"})
 
 
@@ -85,7 +86,7 @@ def _float(field: Field, value: Any) -> Any:
 def is_whole_date(value: Any) -> bool:
     """Whether the value names a day without a time."""
     if isinstance(value, str):
-        return len(value) == 10
+        return _DAY.fullmatch(value) is not None
     return isinstance(value, date) and not isinstance(value, datetime)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Final
 
 from vallum.domain.env import Env
 from vallum.domain.expression import RuleContext
@@ -16,6 +18,9 @@ from vallum.policy.model import Actor, Policy
 from vallum.schema import Field, Model, Schema
 
 __all__ = ["ActorAccess"]
+
+# Another moment: a filter that is the same then does not depend on the time.
+_ANOTHER_TIME: Final = timedelta(days=400, hours=1, minutes=1, seconds=1)
 
 
 @dataclass(slots=True)
@@ -79,12 +84,14 @@ class ActorAccess:
         if found is None:
             bound = self.scope(model.name, Operation(operation))
             inner = env.sudo().with_active_test(active_test)
-            found = (
-                self.lowering.lower(model, bound.domain, inner, root(model)) if bound.restricted else ALWAYS
-            )
-            if not bound.depends_on_time:
+            found = self._lowered(model, bound, inner)
+            another = replace(inner, now=inner.now + _ANOTHER_TIME)
+            if not bound.depends_on_time and self._lowered(model, bound, another) == found:
                 self._filters[key] = found
         return found
+
+    def _lowered(self, model: Model, bound: Scope, env: Env) -> Filter:
+        return self.lowering.lower(model, bound.domain, env, root(model)) if bound.restricted else ALWAYS
 
     def in_group(self, xml_id: str) -> bool:
         """Whether the actor is a member of the group."""

@@ -34,7 +34,8 @@ FieldAccess: TypeAlias = "Callable[[Model, Field, Access, int], bool]"
 class Named:
     """A registry of named implementations; immutable, extended by copies.
 
-    `methods` are found by the method's name, or by `model.field` where that is given;
+    `methods` are found by `model.field`, or by the method's name where a mixin gives the
+    same method to many models;
     `columns` name the stored field that an unstored `model.field` is read from.
     """
 
@@ -73,10 +74,10 @@ class Named:
 @cache
 def odoo_named() -> Named:
     """The implementations for Odoo's own modules."""
-    from vallum.domain.named import account, base, hr, mail, product, project
+    from vallum.domain.named import account, base, hr, mail, product, project, website
 
     named = Named()
-    for module in (base, mail, hr, account, product, project):
+    for module in (base, mail, hr, account, product, project, website):
         named = replace(
             named,
             methods={**named.methods, **module.METHODS},

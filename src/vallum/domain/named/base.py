@@ -190,9 +190,20 @@ def linked_partner(row: Row, relation: str, column1: str, column2: str, partner:
     return Linked(row, relation, column1, column2, rows)
 
 
+def wanted(field: Field, operator: str, value: Any) -> bool:
+    """What a condition on a boolean asks for.
+
+    Raises: UnsupportedDomain for what is not a plain yes or no.
+    """
+    values = value if isinstance(value, tuple) else (value,)
+    if operator not in ("=", "!=", "in", "not in") or len(set(map(bool, values))) != 1:
+        raise UnsupportedDomain(f"`{operator}` on `{field}`")
+    return bool(values[0]) == (operator in ("=", "in"))
+
+
 METHODS: Final[Mapping[str, SearchMethod]] = {
-    "_search_all_implied_ids": all_implied_ids,
-    "_search_all_group_ids": all_group_ids,
+    "res.groups.all_implied_ids": all_implied_ids,
+    "res.users.all_group_ids": all_group_ids,
 }
 DISPLAY_NAMES: Final[Mapping[str, DisplayName]] = {
     "res.users": user_name,

@@ -91,7 +91,7 @@ def employee_field(model: Model, field: Field, access: Access, version: int) -> 
 
 
 METHODS: Final[Mapping[str, SearchMethod]] = {
-    "_search_company_employee": company_employee,
+    "res.users.employee_id": company_employee,
     "_search_has_department_manager_access": department_manager_access,
 }
 DISPLAY_NAMES: Final[Mapping[str, DisplayName]] = {}

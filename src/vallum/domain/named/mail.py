@@ -24,8 +24,8 @@ from vallum.domain.filter import (
 )
 from vallum.domain.lower import NEGATIVE, POSITIVE, Lowering, root
 from vallum.domain.named import DisplayName, FieldAccess, FieldDomain, Search, SearchMethod
-from vallum.domain.named.base import linked_partner, plain, readable_documents
-from vallum.kernel import AccessDenied, UnsupportedDomain
+from vallum.domain.named.base import linked_partner, plain, readable_documents, wanted
+from vallum.kernel import AccessDenied
 from vallum.schema import Field, Model
 
 
@@ -56,7 +56,7 @@ def message_is_follower(
     lowering: Lowering, model: Model, field: Field, operator: str, value: Any, env: Env, row: Row
 ) -> Filter:
     """Records the actor follows, or does not."""
-    wanted = _wanted(field, operator, value)
+    wanted = wanted(field, operator, value)
     followers = root(env.schema.model("mail.followers"))
     mine = every(
         (
@@ -72,7 +72,7 @@ def has_message(
     lowering: Lowering, model: Model, field: Field, operator: str, value: Any, env: Env, row: Row
 ) -> Filter:
     """Records that have any message."""
-    wanted = _wanted(field, operator, value)
+    wanted = wanted(field, operator, value)
     messages = root(env.schema.model("mail.message"))
     of_model = Compare(Ref(messages, "model", Plain("varchar")), "=", model.name)
     res_id = Ref(messages, "res_id", Plain("int4"))
@@ -84,7 +84,7 @@ def is_member(
     lowering: Lowering, model: Model, field: Field, operator: str, value: Any, env: Env, row: Row
 ) -> Filter:
     """Channels the actor is a member of; archived ones count only where inactive records do."""
-    wanted = _wanted(field, operator, value)
+    wanted = wanted(field, operator, value)
     if env.partner_id is None:
         return No(NEVER) if not wanted else NEVER
     mine = env.schema.field("res.partner", "channel_ids")
@@ -105,18 +105,7 @@ def is_self(
     mine: Domain = Condition("partner_id", "=", env.partner_id or 0)
     if env.partner_id is None:
         mine = any_of(())
-    return mine if _wanted(field, operator, value) else negate(mine)
-
-
-def _wanted(field: Field, operator: str, value: Any) -> bool:
-    """What a condition on a boolean asks for.
-
-    Raises: UnsupportedDomain for what is not a plain yes or no.
-    """
-    values = value if isinstance(value, tuple) else (value,)
-    if operator not in ("=", "!=", "in", "not in") or len(set(map(bool, values))) != 1:
-        raise UnsupportedDomain(f"`{operator}` on `{field}`")
-    return bool(values[0]) == (operator in ("=", "in"))
+    return mine if wanted(field, operator, value) else negate(mine)
 
 
 def messages(lowering: Lowering, model: Model, domain: Domain, env: Env, active_test: bool) -> Filter:
@@ -221,8 +210,8 @@ METHODS: Final[Mapping[str, SearchMethod]] = {
     "_search_message_partner_ids": message_partner_ids,
     "_search_message_is_follower": message_is_follower,
     "_search_has_message": has_message,
-    "_search_is_member": is_member,
-    "_search_is_self": is_self,
+    "discuss.channel.is_member": is_member,
+    "discuss.channel.member.is_self": is_self,
 }
 DISPLAY_NAMES: Final[Mapping[str, DisplayName]] = {}
 SEARCHES: Final[Mapping[str, Search]] = {

@@ -42,7 +42,7 @@ def read_group_ids(database: Queryable, schema: Schema) -> Mapping[str, int]:
     statement = sql.SQL("SELECT xml_id, id FROM {} WHERE xml_id IS NOT NULL").format(
         sql.Identifier(groups.table)
     )
-    return dict(database.rows(statement))  # type: ignore[arg-type]  # rows of two columns
+    return dict(database.rows(statement))
 
 
 def read_users(database: Queryable, schema: Schema) -> list[User]:
@@ -54,9 +54,7 @@ def read_users(database: Queryable, schema: Schema) -> list[User]:
     companies = _many2many(users, ("company_ids",), "companies")
     groups = _many2many(users, ("group_ids", "groups_id"), "groups")
     company = schema.model(companies.comodel or "")
-    _check_tables(
-        database, (users.table, company.table, companies.relation or "", groups.relation or "")
-    )
+    _check_tables(database, (users.table, company.table, companies.relation or "", groups.relation or ""))
     groups_of = _pairs(database, groups, None)
     companies_of = _pairs(database, companies, company)
     return [
@@ -90,7 +88,8 @@ def _pairs(database: Queryable, field: Field, only_active: Model | None) -> dict
     link = sql.Identifier(field.relation or "")
     if only_active is not None and only_active.active_name:
         statement = sql.SQL(
-            "SELECT l.{own}, l.{other} FROM {link} l JOIN {table} t ON t.id = l.{other} WHERE t.{active} ORDER BY 2"
+            "SELECT l.{own}, l.{other} FROM {link} l JOIN {table} t ON t.id = l.{other}"
+            " WHERE t.{active} ORDER BY 2"
         ).format(
             own=own,
             other=other,

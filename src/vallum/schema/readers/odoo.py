@@ -74,7 +74,7 @@ def read_odoo(database: Queryable, registry: Path | None = None) -> Schema:
         return _from_database(database)
     schema = read_registry(registry)
     _check_same(database, schema, registry)
-    return _completed(schema, _relations(database), _not_null(database))
+    return _completed(schema, _relations(database), _columns(database))
 
 
 def _relations(database: Queryable) -> dict[str, str]:
@@ -86,26 +86,33 @@ def _relations(database: Queryable) -> dict[str, str]:
     return dict(rows)
 
 
-def _not_null(database: Queryable) -> dict[str, set[str]]:
-    """Columns that refuse NULL, by table."""
-    found: dict[str, set[str]] = {}
-    for table, column in database.rows(
-        "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
-        " WHERE a.attnotnull AND a.attnum > 0 AND c.relkind IN ('r','p')"
+def _columns(database: Queryable) -> dict[str, dict[str, bool]]:
+    """Per table or view its columns, and whether they refuse NULL."""
+    found: dict[str, dict[str, bool]] = {}
+    for table, column, not_null in database.rows(
+        "SELECT c.relname, a.attname, a.attnotnull FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+        " WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','p','v','m')"
         " AND c.relnamespace = current_schema()::regnamespace"
     ):
-        found.setdefault(table, set()).add(column)
+        found.setdefault(table, {})[column] = not_null
     return found
 
 
-def _completed(schema: Schema, relations: dict[str, str], not_null: dict[str, set[str]]) -> Schema:
-    """The schema with what only the database tells: which models have a table, what may be NULL."""
+def _completed(schema: Schema, relations: dict[str, str], columns: dict[str, dict[str, bool]]) -> Schema:
+    """The schema with what only the database tells: which models have a table, and which columns."""
     models = []
     for model in schema.models.values():
-        strict = not_null.get(model.table, set()) & model.fields.keys()
-        fields = {**model.fields, **{n: replace(model.fields[n], not_null=True) for n in strict}}
+        there = columns.get(model.table, {})
+        fields = {name: _as_in_table(field, there) for name, field in model.fields.items()}
         models.append(replace(model, relation=model.table in relations, fields=MappingProxyType(fields)))
     return Schema.of(models, version=schema.version, gaps=schema.gaps, source=schema.source)
+
+
+def _as_in_table(field: Field, columns: dict[str, bool]) -> Field:
+    """The field, its column checked against the table: it may be missing, or refuse NULL."""
+    if columns and field.stored and field.column is not None and field.name not in columns:
+        return replace(field, column=None)
+    return replace(field, not_null=True) if columns.get(field.name) else field
 
 
 def _check_odoo(database: Queryable) -> None:
@@ -208,7 +215,7 @@ def _from_database(database: Queryable) -> Schema:
         )
     ]
     schema = Schema.of(models, version=odoo_version(database), gaps=_GAPS, source="database")
-    return _completed(schema, tables, _not_null(database))
+    return _completed(schema, tables, _columns(database))
 
 
 def _database_field(row: tuple[Any, ...], inherits: dict[str, dict[str, str]]) -> Field:

@@ -95,7 +95,11 @@ def read_registry(path: Path) -> Schema:
             fix="write it with the script of `vallum odoo export-registry`",
         ) from error
     version = _version(raw.odoo, path)
-    models = [_model(name, model, version) for name, model in raw.models.items()]
+    # Files exported before Odoo 19's bypass_search_access was written have no auto_join at all.
+    lacks_bypass = version >= 19 and not any(
+        f.auto_join for m in raw.models.values() for f in m.fields.values()
+    )
+    models = [_model(name, model, lacks_bypass) for name, model in raw.models.items()]
     schema = Schema.of(models, version=version, gaps=_gaps(models), source=str(path))
     _check_relations(schema, path)
     return schema
@@ -135,8 +139,9 @@ def _version(text: str, path: Path) -> int:
     return int(digits)
 
 
-def _model(name: str, raw: _Model, version: int) -> Model:
-    fields = {fname: _field(name, fname, f, version) for fname, f in raw.fields.items()}
+def _model(name: str, raw: _Model, lacks_bypass: bool) -> Model:
+    bypassing = {*_BYPASSING_19, *raw.inherits.values()} if lacks_bypass else set()
+    fields = {fname: _field(name, fname, f, fname in bypassing) for fname, f in raw.fields.items()}
     return Model(
         name=name,
         table=raw.table,
@@ -157,7 +162,7 @@ def _model(name: str, raw: _Model, version: int) -> Model:
     )
 
 
-def _field(model: str, name: str, raw: _Field, version: int) -> Field:
+def _field(model: str, name: str, raw: _Field, bypassing: bool) -> Field:
     domain = _tuples(raw.domain) if isinstance(raw.domain, list) else None
     return Field(
         model=model,
@@ -180,7 +185,7 @@ def _field(model: str, name: str, raw: _Field, version: int) -> Field:
         company_dependent=raw.company_dependent,
         required=raw.required,
         readonly=raw.readonly,
-        auto_join=raw.auto_join or (version >= 19 and name in _BYPASSING_19 and raw.inverse == "res_id"),
+        auto_join=raw.auto_join or (bypassing and (raw.type == "many2one" or raw.inverse == "res_id")),
         domain=domain,
         domain_unknown=raw.domain_callable and raw.domain is None,
         context=_frozen(raw.context),
@@ -188,8 +193,7 @@ def _field(model: str, name: str, raw: _Field, version: int) -> Field:
     )
 
 
-# Odoo 19 renamed auto_join to bypass_search_access; files exported before Vallum wrote
-# that key under the old name lack it. These are the ones of Odoo's own mixins.
+# The fields of Odoo 19's own mixins that bypass access, beside those that delegate.
 _BYPASSING_19: Final = frozenset({"message_ids", "activity_ids", "website_message_ids"})
 
 _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})

@@ -179,7 +179,7 @@ class _Reader:
             )
         return Field(
             model=model,
-            name=column.name,
+            name=str(column.name),
             type=kind,
             column=pg_type,
             string=info.string or label(column.name),
@@ -266,7 +266,7 @@ class _Reader:
             pair = _equal_columns(relationship.primaryjoin, relationship.local_remote_pairs)
             if pair is None or pair[0].name != "id":
                 return None
-            return {"type": "one2many", "inverse": pair[1].name}
+            return {"type": "one2many", "inverse": str(pair[1].name)}
         first = _equal_columns(relationship.primaryjoin, relationship.synchronize_pairs)
         second = _equal_columns(relationship.secondaryjoin, relationship.secondary_synchronize_pairs)
         if first is None or second is None or not isinstance(relationship.secondary, sa.Table):
@@ -275,9 +275,9 @@ class _Reader:
             return None
         return {
             "type": "many2many",
-            "relation": relationship.secondary.name,
-            "column1": first[1].name,
-            "column2": second[1].name,
+            "relation": str(relationship.secondary.name),
+            "column1": str(first[1].name),
+            "column2": str(second[1].name),
         }
 
     def _field(self, model: str, name: str, raw: dict[str, Any]) -> None:
@@ -363,7 +363,7 @@ class _Reader:
         default_active = "active" if active and active.type == "boolean" and not active.inherited else None
         return Model(
             name=name,
-            table=table.name,
+            table=str(table.name),
             fields=MappingProxyType(fields),
             description=info.description or name,
             rec_name=info.rec_name or ("name" if "name" in fields else None),
