@@ -56,7 +56,7 @@ def message_is_follower(
     lowering: Lowering, model: Model, field: Field, operator: str, value: Any, env: Env, row: Row
 ) -> Filter:
     """Records the actor follows, or does not."""
-    wanted = wanted(field, operator, value)
+    asked = wanted(field, operator, value)
     followers = root(env.schema.model("mail.followers"))
     mine = every(
         (
@@ -65,28 +65,28 @@ def message_is_follower(
         )
     )
     found = Within(lowering.id_ref(row), Select(Ref(followers, "res_id", Plain("int4")), mine))
-    return found if wanted else No(found)
+    return found if asked else No(found)
 
 
 def has_message(
     lowering: Lowering, model: Model, field: Field, operator: str, value: Any, env: Env, row: Row
 ) -> Filter:
     """Records that have any message."""
-    wanted = wanted(field, operator, value)
+    asked = wanted(field, operator, value)
     messages = root(env.schema.model("mail.message"))
     of_model = Compare(Ref(messages, "model", Plain("varchar")), "=", model.name)
     res_id = Ref(messages, "res_id", Plain("int4"))
     found = Within(lowering.id_ref(row), Select(res_id, every((of_model, No(IsNull(res_id))))))
-    return found if wanted else No(found)
+    return found if asked else No(found)
 
 
 def is_member(
     lowering: Lowering, model: Model, field: Field, operator: str, value: Any, env: Env, row: Row
 ) -> Filter:
     """Channels the actor is a member of; archived ones count only where inactive records do."""
-    wanted = wanted(field, operator, value)
+    asked = wanted(field, operator, value)
     if env.partner_id is None:
-        return No(NEVER) if not wanted else NEVER
+        return No(NEVER) if not asked else NEVER
     mine = env.schema.field("res.partner", "channel_ids")
     channel = root(model)
     linked = linked_partner(
@@ -95,7 +95,7 @@ def is_member(
     if env.active_test and model.active_name:
         linked = every((linked, Compare(Ref(channel, model.active_name, Plain("bool")), "=", True)))
     found = Within(lowering.id_ref(row), Select(Ref(channel, "id", Plain("int4")), linked))
-    return found if wanted else No(found)
+    return found if asked else No(found)
 
 
 def is_self(
