@@ -43,8 +43,8 @@ imports: $(VENV)/.dev ## the layers of the house hold
 
 golden: $(VENV)/.dev ## write the golden files anew; fails where that changes one
 	$(PYTEST) -p no:randomly -m golden --write-golden tests/golden
-	@changed=$$(git status --porcelain -- tests/golden) && test -z "$$changed" \
-		|| { git --no-pager diff -- tests/golden; echo "golden files changed:"; echo "$$changed"; exit 1; }
+	@changed=$$(git status --porcelain -- tests/golden docs) && test -z "$$changed" \
+		|| { git --no-pager diff -- tests/golden docs; echo "golden files changed:"; echo "$$changed"; exit 1; }
 
 bench: $(VENV)/.dev ## measure; ARGS="--quick" and the like are passed on
 	$(BIN)/python -m bench $(ARGS)

@@ -1,4 +1,4 @@
-"""Fixtures: `pg_server`, `pg_dsn`, `odoo18`, `odoo19`, `odoo18_copy`, `odoo19_copy`, `golden`."""
+"""Fixtures: `pg_server`, `pg_dsn`, `company`, `odoo18`, `odoo19`, `odoo18_copy`, `odoo19_copy`, `golden`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.company import company_dsn
 from tests.support.golden import Golden
 from tests.support.odoo import OdooReference, odoo_reference
 from tests.support.server import KEY, RunFolder, run_folder
@@ -16,7 +17,7 @@ from vallum.postgres import EmbeddedServer
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = Path(os.environ.get("VALLUM_ODOO_FIXTURES") or ROOT.parent / "shared").resolve()
-NEEDS_POSTGRES = frozenset({"pg_server", "pg_dsn", "odoo18", "odoo19"})
+NEEDS_POSTGRES = frozenset({"pg_server", "pg_dsn", "company", "odoo18", "odoo19"})
 NEEDS_ODOO = frozenset({"odoo18", "odoo19"})
 
 _numbers = count(1)
@@ -66,6 +67,12 @@ def pg_dsn(pg_server: EmbeddedServer) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
     yield pg_server.create_database(name)
     pg_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def company(pg_server: EmbeddedServer) -> str:
+    """The DSN of the example company, to be read only."""
+    return company_dsn(pg_server)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,52 @@
+"""Who may do what and why: explain, who-can, snapshots and what differs between them."""
+
+from vallum.analysis.changes import (
+    AccessChange,
+    FieldChange,
+    MenuChange,
+    RecordChange,
+    SnapshotDiff,
+    UserChange,
+)
+from vallum.analysis.diff import diff_snapshots
+from vallum.analysis.explain import explain
+from vallum.analysis.explanation import (
+    Actual,
+    Explanation,
+    FieldReason,
+    LeafReason,
+    RuleReason,
+    ScopeReason,
+)
+from vallum.analysis.holder import Holder, RulePass
+from vallum.analysis.inexact import inexact_models
+from vallum.analysis.paths import Grant, GroupPath
+from vallum.analysis.snapshot import Snapshot, read_snapshot, take_snapshot, write_snapshot
+from vallum.analysis.who_can import who_can
+
+__all__ = [
+    "AccessChange",
+    "Actual",
+    "Explanation",
+    "FieldChange",
+    "FieldReason",
+    "Grant",
+    "GroupPath",
+    "Holder",
+    "LeafReason",
+    "MenuChange",
+    "RecordChange",
+    "RulePass",
+    "RuleReason",
+    "ScopeReason",
+    "Snapshot",
+    "SnapshotDiff",
+    "UserChange",
+    "diff_snapshots",
+    "explain",
+    "inexact_models",
+    "read_snapshot",
+    "take_snapshot",
+    "who_can",
+    "write_snapshot",
+]

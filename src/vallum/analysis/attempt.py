@@ -13,7 +13,7 @@ import psycopg
 from vallum.kernel import ConnectionFailed, VallumError
 from vallum.postgres import Database
 
-__all__ = ["attempt", "as_error"]
+__all__ = ["as_error", "attempt"]
 
 
 @contextmanager
@@ -34,9 +34,7 @@ def as_error(error: Exception) -> VallumError:
 
     Raises: ConnectionFailed where the connection itself is lost: nothing else will work either.
     """
-    if isinstance(error, ConnectionFailed) and not isinstance(
-        error.__cause__, psycopg.errors.QueryCanceled
-    ):
+    if isinstance(error, ConnectionFailed) and not isinstance(error.__cause__, psycopg.errors.QueryCanceled):
         raise error
     if isinstance(error, VallumError):
         return error

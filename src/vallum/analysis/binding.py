@@ -12,7 +12,18 @@ from typing import Any, Final, Literal
 
 from vallum.analysis.attempt import as_error
 from vallum.analysis.reader import Readers
-from vallum.domain import Condition, Domain, Env, Filter, RuleContext, all_of, any_of, evaluate_domain, root
+from vallum.domain import (
+    TRUE,
+    Condition,
+    Domain,
+    Env,
+    Filter,
+    RuleContext,
+    all_of,
+    any_of,
+    evaluate_domain,
+    root,
+)
 from vallum.domain.expression import names_in
 from vallum.enforce import Application
 from vallum.kernel import FixedClock, Operation, VallumError
@@ -57,6 +68,12 @@ class BoundScope:
                 yield rule.error
         for _, parent in self.parents:
             yield from parent.errors
+
+    @property
+    def deciding(self) -> tuple[BoundRule, ...]:
+        """The group rules that decide: where one lets every record through, the others do not matter."""
+        every = tuple(r for r in self.group_rules if r.domain == TRUE)
+        return every or self.group_rules
 
     @property
     def domain(self) -> Domain:

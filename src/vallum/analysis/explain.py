@@ -24,7 +24,7 @@ from vallum.analysis.paths import Membership, memberships
 from vallum.analysis.truth import actual, blamed, exists, holds, inwards, leaves, parent_of
 from vallum.domain import Domain
 from vallum.enforce import Application
-from vallum.kernel import AccessDenied, Operation
+from vallum.kernel import AccessDenied, Operation, VallumError
 from vallum.policy import AccessRight, Actor, Policy, admits, decide, may_read_field
 from vallum.schema import Field, Model
 
@@ -43,8 +43,9 @@ def explain(
 ) -> Explanation:
     """Whether the actor may do this, and every reason.
 
-    Without a record, record rules are listed but not evaluated. An error denies, and is
-    among the reasons.
+    Without a record, record rules are listed but not evaluated. Of a user's group rules
+    one that lets every record through decides alone. An error denies, and is among the
+    reasons.
 
     Raises: UnknownModel, UnknownField, ConnectionFailed.
     """
@@ -121,33 +122,48 @@ class _Explainer:
     ) -> ScopeReason:
         """The reasons of the rules; evaluated where the record is there."""
         bound = self._binder.scope(self._actor, model.name, operation)
-        return self._scope(model, bound, None if there is False else record, missing=False)
+        return self._scope(model, bound, None if there is False else record)
 
-    def _scope(self, model: Model, bound: BoundScope, record: int | None, *, missing: bool) -> ScopeReason:
-        schema = self._application.schema
-        parents: list[tuple[str, ScopeReason]] = []
-        for via, parent in bound.parents:
-            if not parent.restricted:
-                continue
-            above = None if record is None else parent_of(self._application, model, record, via)
-            lost = record is not None and above is None
-            parents.append((via, self._scope(schema.model(parent.model), parent, above, missing=lost)))
+    def _scope(
+        self,
+        model: Model,
+        bound: BoundScope,
+        record: int | None,
+        *,
+        missing: bool = False,
+        error: VallumError | None = None,
+    ) -> ScopeReason:
         return ScopeReason(
             model.name,
             record,
             tuple(self._rule(model, r, record) for r in bound.global_rules),
-            tuple(self._rule(model, r, record) for r in bound.group_rules),
-            tuple(parents),
+            tuple(self._rule(model, r, record, r in bound.deciding) for r in bound.group_rules),
+            tuple((via, self._parent(model, via, p, record)) for via, p in bound.parents if p.restricted),
             missing,
+            error,
         )
 
-    def _rule(self, model: Model, bound: BoundRule, record: int | None) -> RuleReason:
+    def _parent(self, model: Model, via: str, bound: BoundScope, record: int | None) -> ScopeReason:
+        """The reasons of a parent's rules, on the record that this one delegates to."""
+        parent = self._application.schema.model(bound.model)
+        if record is None:
+            return self._scope(parent, bound, None)
+        try:
+            above = parent_of(self._application, model, record, via)
+        except Exception as error:
+            return self._scope(parent, bound, None, error=as_error(error))
+        return self._scope(parent, bound, above, missing=above is None)
+
+    def _rule(self, model: Model, bound: BoundRule, record: int | None, decides: bool = True) -> RuleReason:
         path = self._member.first(bound.rule.groups)
         if bound.domain is None:
             return RuleReason(bound.rule, "error", None, path, error=bound.error)
-        if record is None:
-            return RuleReason(bound.rule, "not evaluated", bound.domain, path)
         try:
+            if not decides or record is None:
+                # Without a record a rule must still have a meaning: a search would fail by it.
+                if decides:
+                    self._binder.filter(self._actor, model, bound.domain)
+                return RuleReason(bound.rule, "not evaluated", bound.domain, path)
             failing = self._failing(model, bound.domain, record)
         except Exception as error:
             return RuleReason(bound.rule, "error", bound.domain, path, error=as_error(error))

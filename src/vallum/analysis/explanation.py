@@ -14,7 +14,7 @@ from typing import Any, Literal
 from vallum.analysis.paths import Grant, GroupPath
 from vallum.analysis.truth import UNREADABLE, text_of
 from vallum.analysis.verdict import Finding
-from vallum.domain import Domain, to_list
+from vallum.domain import And, Domain, Or, to_list
 from vallum.kernel import Operation, VallumError
 from vallum.policy import Actor, Decision, RecordRule
 
@@ -93,7 +93,10 @@ class RuleReason(Finding):
         if self.error is not None:
             return f"{text} cannot be evaluated: {self.error}"
         if self.failing:
-            return f"{text} asks for " + "; ".join(map(str, self.failing))
+            joint = (
+                " or " if isinstance(self.domain, Or) else " and " if isinstance(self.domain, And) else "; "
+            )
+            return f"{text} asks for " + joint.join(map(str, self.failing))
         return f"{text} {self.status}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -121,6 +124,7 @@ class ScopeReason(Finding):
     group_rules: tuple[RuleReason, ...] = ()
     parents: tuple[tuple[str, ScopeReason], ...] = ()
     missing: bool = False
+    error: VallumError | None = None
 
     @property
     def restricted(self) -> bool:
@@ -131,7 +135,8 @@ class ScopeReason(Finding):
     def errors(self) -> tuple[VallumError, ...]:
         """Errors of rules, the parents' included; one is enough to deny."""
         own = (r.error for r in (*self.global_rules, *self.group_rules) if r.error is not None)
-        return (*own, *(e for _, parent in self.parents for e in parent.errors))
+        above = (e for _, parent in self.parents for e in parent.errors)
+        return (*own, *above) if self.error is None else (self.error, *own, *above)
 
     @property
     def passed(self) -> bool:
@@ -147,6 +152,9 @@ class ScopeReason(Finding):
     def failures(self) -> Iterator[str]:
         """Why the record does not pass, a sentence each."""
         where = f"`{self.model}` {self.record_id}"
+        if self.error is not None:
+            yield f"the record of `{self.model}` it belongs to cannot be found: {self.error}"
+            return
         if self.missing:
             yield f"the record of `{self.model}` it belongs to is missing"
             return
@@ -253,7 +261,9 @@ class Explanation(Finding):
         yield f"{login} may {self.operation} `{self.model}` by " + ", ".join(map(str, self.grants))
         access = self.field_access
         if access is not None and access.groups:
-            yield f"the field `{self.model}.{access.field}` is open" + (f" by {access.by}" if access.by else "")
+            yield f"the field `{self.model}.{access.field}` is open" + (
+                f" by {access.by}" if access.by else ""
+            )
         if self.rules is None or not self.rules.restricted:
             yield f"no record rule restricts {login} on `{self.model}`"
         elif self.record_id is None:
@@ -281,8 +291,8 @@ class Explanation(Finding):
                 "granting": [g.as_dict() for g in self.grants],
                 "needed_groups": list(self.needed_groups),
             },
-            "field_access": self.field_access.as_dict() if self.field_access else None,
-            "rules": self.rules.as_dict() if self.rules else None,
+            "field_access": None if self.field_access is None else self.field_access.as_dict(),
+            "rules": None if self.rules is None else self.rules.as_dict(),
             "inexact": list(self.inexact),
             "reasons": self.reasons(),
         }

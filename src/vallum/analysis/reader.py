@@ -8,11 +8,13 @@ partner for all those partners: statements grow with the rules, not with the use
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from vallum.analysis.attempt import attempt
 from vallum.domain import RecordReader
 from vallum.enforce import Application
+from vallum.kernel import VallumError
 from vallum.policy import Actor
 from vallum.schema import Schema
 
@@ -22,40 +24,41 @@ _BATCH: Final = 5_000
 
 
 class Readers:
-    """A reader for each actor, shared by all whose records read alike: own company, language, time zone."""
+    """A reader for each actor, shared by all whose records read alike.
+
+    Alike: the same own company, language and time zone, and the same domains of the
+    fields whose domain is code.
+    """
 
     def __init__(self, application: Application, users: Iterable[int]) -> None:
         self._application = application
+        self._eyes = application.env(None)
         self._users = tuple(users)
         self._shared: dict[tuple[Any, ...], _SharedReader] = {}
 
     def reader(self, actor: Actor) -> RecordReader:
         """The reader of an actor."""
-        key = (actor.company_id, actor.lang, actor.tz)
+        key = (actor.company_id, actor.lang, actor.tz, self._field_domains(actor))
         found = self._shared.get(key)
-        own = self._application.context(actor).reader
         if found is None:
+            own = self._application.context(actor).reader
             found = self._shared[key] = _SharedReader(self._application, own, self._users)
-        return _Reader(found, own)
+        return found
 
-
-class _Reader:
-    """One actor's reader: what depends on the actor is read alone, the rest together."""
-
-    __slots__ = ("_own", "_shared")
-
-    def __init__(self, shared: _SharedReader, own: RecordReader) -> None:
-        self._shared = shared
-        self._own = own
-
-    @property
-    def schema(self) -> Schema:
-        return self._own.schema
-
-    def read(self, model: str, ids: Sequence[int], field: str) -> Mapping[int, Any]:
-        if self._shared.alike(model, field):
-            return self._shared.read(model, ids, field)
-        return self._shared.one(self._own, model, ids, field)
+    def _field_domains(self, actor: Actor) -> object:
+        env = replace(
+            self._eyes,
+            user_id=actor.user_id,
+            partner_id=None,
+            company=actor.company_id,
+            companies=(),
+            lang=actor.lang,
+            tz=actor.tz,
+        )
+        try:
+            return tuple(domain(env) for domain in self._application.named.field_domains.values())
+        except VallumError:
+            return actor.user_id
 
 
 class _SharedReader:
@@ -65,9 +68,9 @@ class _SharedReader:
         self._pools: dict[str, dict[int, None]] = {"res.users": dict.fromkeys(users)}
         self._known: dict[tuple[str, str], dict[int, Any]] = {}
 
-    def alike(self, model: str, field: str) -> bool:
-        """Whether a field reads the same for all: no domain that code computes for the actor."""
-        return f"{model}.{field}" not in self._application.named.field_domains
+    @property
+    def schema(self) -> Schema:
+        return self._reader.schema
 
     def read(self, model: str, ids: Sequence[int], field: str) -> Mapping[int, Any]:
         known = self._known.setdefault((model, field), {})
@@ -76,14 +79,11 @@ class _SharedReader:
             pool.update(dict.fromkeys(ids))
             missing = [i for i in pool if i not in known]
             for start in range(0, len(missing), _BATCH):
-                known.update(self.one(self._reader, model, missing[start : start + _BATCH], field))
+                # Within a snapshot, a statement that fails must end nothing else.
+                with attempt(self._application.database):
+                    known.update(self._reader.read(model, missing[start : start + _BATCH], field))
             self._remember(model, field, known)
         return {i: known[i] for i in ids}
-
-    def one(self, reader: RecordReader, model: str, ids: Sequence[int], field: str) -> Mapping[int, Any]:
-        """Read as it is; a statement that fails ends nothing else."""
-        with attempt(self._application.database):
-            return reader.read(model, ids, field)
 
     def _remember(self, model: str, name: str, values: Mapping[int, Any]) -> None:
         """The records these lead to will be asked for next."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -64,9 +65,13 @@ def holds(application: Application, model: Model, record: int, filters: Sequence
     found: list[bool] = []
     for start in range(0, len(filters), _COLUMNS):
         part = filters[start : start + _COLUMNS]
-        rows = _select(application, model, record, lambda scope, part=part: [scope.where(f) for f in part])
+        rows = _select(application, model, record, partial(_conditions, part))
         found.extend(value is True for value in rows[0]) if rows else found.extend([False] * len(part))
     return found
+
+
+def _conditions(filters: Sequence[Filter], scope: Scope) -> list[Any]:
+    return [scope.where(f) for f in filters]
 
 
 def parent_of(application: Application, model: Model, record: int, via: str) -> int | None:

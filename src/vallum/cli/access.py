@@ -9,6 +9,7 @@ import typer
 
 from vallum.cli import tables
 from vallum.cli.arguments import companies_of, names_of, user_of
+from vallum.cli.differences import difference
 from vallum.cli.failure import OK, REFUSED
 from vallum.cli.options import command, examples
 from vallum.cli.shell import Shell
@@ -21,7 +22,7 @@ Operation = Annotated[
     str, typer.Argument(help="read, write, create or unlink.", metavar="OPERATION", show_default=False)
 ]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Such as sale.order.", show_default=False)]
-Record = Annotated[int | None, typer.Argument(metavar="[ID]", help="One record.", show_default=False)]
+Record = Annotated[int | None, typer.Argument(metavar="ID", help="One record.", show_default=False)]
 FieldName = Annotated[str | None, typer.Option("--field", metavar="FIELD", help="One field.")]
 
 
@@ -36,7 +37,9 @@ FieldName = Annotated[str | None, typer.Option("--field", metavar="FIELD", help=
 @command
 def explain(
     shell: Shell,
-    login: Annotated[str, typer.Argument(help="The user's login, or id.", show_default=False)],
+    login: Annotated[
+        str, typer.Argument(metavar="LOGIN", help="The user's login, or id.", show_default=False)
+    ],
     operation: Operation,
     model: ModelName,
     record: Record = None,
@@ -62,6 +65,7 @@ def explain(
     epilog=examples(
         "vallum access who-can read hr.employee --field salary",
         "vallum access who-can unlink account.move 12 --all-companies",
+        "vallum access who-can write crm.lead --count",
     ),
 )
 @command
@@ -75,6 +79,9 @@ def who_can(
         bool, typer.Option("--all-companies", help="With all of a user's companies switched on.")
     ] = False,
     inactive: Annotated[bool, typer.Option("--inactive", help="Inactive users too.")] = False,
+    count: Annotated[
+        bool, typer.Option("--count", help="How many records each; those with none left out.")
+    ] = False,
 ) -> None:
     """List the users who may do something, each with the reason."""
     with shell.open() as vallum:
@@ -85,6 +92,7 @@ def who_can(
             field,
             companies="all" if all_companies else None,
             active_only=not inactive,
+            count=count,
             progress=shell.progress,
         )
         users = sum(1 for user in vallum.users if user.active or inactive)
@@ -112,18 +120,30 @@ def who_can(
 @command
 def snapshot(
     shell: Shell,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")] = Path("snapshot.json.gz"),
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")] = Path(
+        "snapshot.json.gz"
+    ),
     users: Annotated[str | None, typer.Option("--users", metavar="A,B", help="Only these users.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run ended.")] = False,
 ) -> None:
     """Write down everybody's effective access, to keep and to compare."""
+    journal = out.with_name(out.name + ".journal")
+    if not resume:
+        journal.unlink(missing_ok=True)
+    chosen = names_of(users, "--users")
     with shell.open() as vallum:
-        chosen = names_of(users)
-        taken = vallum.snapshot(
-            out,
-            users=None if chosen is None else [user_of(vallum, text) for text in chosen],
-            progress=shell.progress,
-        )
-    shell.show(taken)
+        people = None if chosen is None else [user_of(vallum, text) for text in chosen]
+        try:
+            taken = vallum.snapshot(
+                out, users=people, progress=shell.progress, resume=journal, notify=shell.note
+            )
+        except KeyboardInterrupt:
+            shell.note(f"what is done is kept in {journal}: go on with --resume")
+            raise
+    if shell.json:
+        shell.write(tables.snapshot_size(taken, out))
+    else:
+        shell.show(*tables.snapshot(taken, out))
 
 
 @app.command(
@@ -145,5 +165,5 @@ def diff(
     if shell.json:
         shell.write(found.as_dict())
     else:
-        shell.show(*tables.difference(found, old, new))
+        shell.show(*difference(found))
     return OK if found.is_empty else REFUSED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -58,6 +59,10 @@ def _root(
 def main() -> None:
     """Run the command line of this process and end it."""
     arguments = sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal without Unicode shows `?` for what it lacks, rather than nothing.
+            stream.reconfigure(errors="replace")
     try:
         code = app(args=arguments, prog_name="vallum", standalone_mode=False)
     except typer.Abort:

@@ -42,16 +42,23 @@ def ids_of(text: str, where: str, example: str = "1,2") -> list[int]:
     >>> ids_of("1, 2", "IDS")
     [1, 2]
     """
-    parts = names_of(text) or []
-    if not parts or not all(part.isdecimal() for part in parts):
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and part.isascii() for part in parts):
         raise SettingsError(f"`{text}` is no list of ids", where=where, fix=f"write it as {example}")
     return [int(part) for part in parts]
 
 
-def names_of(text: str | None) -> list[str] | None:
-    """Names between commas, if any text is given.
+def names_of(text: str | None, where: str) -> list[str] | None:
+    """Names between commas; None where no text is given.
 
-    >>> names_of("name, user_id")
+    Raises: SettingsError (a text without a name).
+
+    >>> names_of("name, user_id", "--fields")
     ['name', 'user_id']
     """
-    return None if text is None else [part for name in text.split(",") if (part := name.strip())]
+    if text is None:
+        return None
+    names = [part for name in text.split(",") if (part := name.strip())]
+    if not names:
+        raise SettingsError("no name is given", where=where, fix="write them as a,b or leave the option out")
+    return names

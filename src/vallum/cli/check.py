@@ -41,13 +41,19 @@ def check(shell: Shell) -> int:
                 "rules": report.rules,
                 "bound": report.bound,
                 "broken": [
-                    {"rule": f.rule.xml_id or f.rule.id, "model": f.rule.model, "users": f.users, **f.error.as_dict()}
-                    for f in report.findings
+                    {
+                        "rule": f.rule.xml_id or f.rule.id,
+                        "model": f.rule.model,
+                        "users": f.users,
+                        **f.error.as_dict(),
+                    }
+                    for f in report.broken
                 ],
                 "gaps": gaps,
+                "unreachable": report.unreachable,
                 "inexact": inexact,
             }
         )
     else:
         shell.show(*tables.checked(schema, policy, report, gaps, inexact))
-    return REFUSED if report.findings else OK
+    return REFUSED if report.broken else OK

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 import vallum
-from vallum.cli import tour
+from vallum.cli import tour, tour_screen
+from vallum.cli.failure import OK, REFUSED
 from vallum.cli.options import command, examples
 from vallum.cli.shell import Shell
 from vallum.kernel import SettingsError
@@ -29,9 +30,9 @@ _FEWEST: Final = 2_000
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command("demo", epilog=examples("vallum demo", "vallum demo --rows 100000", "vallum demo --keep-running"))(
-        demo
-    )
+    app.command(
+        "demo", epilog=examples("vallum demo", "vallum demo --rows 100000", "vallum demo --keep-running")
+    )(demo)
 
 
 @command
@@ -43,20 +44,44 @@ def demo(
         bool, typer.Option("--keep-running", help="Leave PostgreSQL running, for commands of your own.")
     ] = False,
     stop: Annotated[bool, typer.Option("--stop", help="Only stop a PostgreSQL left running.")] = False,
-) -> None:
+) -> int:
     """Start PostgreSQL, make an example company, and show what its people see of it, and why."""
+    if stop:
+        return _stop(shell)
     trading, root = _trading()
     with _server(shell, keep_running=keep_running) as server:
-        if stop:
-            return
         dsn = _company(shell, server, trading, rows, fresh=fresh)
         with vallum.open(dsn, metadata=trading.Base, policy=trading.SECURITY) as company:
             seen = tour.look(company)
-        where = tour.Where(dsn, root, Path.cwd(), running=keep_running)
+        where = tour_screen.Where(dsn, root, Path.cwd(), running=keep_running)
         if shell.json:
             shell.write({"dsn": dsn, "running": keep_running, **seen.as_dict()})
         else:
-            shell.show(*tour.screen(seen, where))
+            shell.show(*tour_screen.screen(seen, where, shell.console.width))
+    return OK
+
+
+def _stop(shell: Shell) -> int:
+    """Stop the server; refused where another process still uses it."""
+    server = _project_server(shell)
+    running = server.data / "postmaster.pid"
+    if running.exists():
+        # Whoever starts it is a user of it, and the last one stops it.
+        server.start()
+        server.stop()
+    stopped = not running.exists()
+    if shell.json:
+        shell.write({"running": not stopped})
+    else:
+        shell.show("PostgreSQL is stopped." if stopped else "PostgreSQL is still used by another process.")
+    return OK if stopped else REFUSED
+
+
+def _project_server(shell: Shell) -> EmbeddedServer:
+    from vallum.postgres import EmbeddedServer, default_folder
+
+    settings = shell.settings
+    return EmbeddedServer(default_folder(settings.data_dir, settings.project))
 
 
 def _trading() -> tuple[Any, Path]:
@@ -79,10 +104,7 @@ def _trading() -> tuple[Any, Path]:
 @contextmanager
 def _server(shell: Shell, *, keep_running: bool) -> Iterator[EmbeddedServer]:
     """The project's own PostgreSQL; it is stopped by whoever uses it last, unless it is kept."""
-    from vallum.postgres import EmbeddedServer, default_folder
-
-    settings = shell.settings
-    server = EmbeddedServer(default_folder(settings.data_dir, settings.project))
+    server = _project_server(shell)
     shell.progress.start(None, "starting PostgreSQL")
     try:
         server.start()
@@ -108,7 +130,8 @@ def _company(shell: Shell, server: EmbeddedServer, trading: Any, rows: int, *, f
     if name in server.databases():
         with connect(server.dsn(name)) as connection:
             found = connection.execute(
-                "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
+                "SELECT shobj_description(oid, 'pg_database') FROM pg_database"
+                " WHERE datname = current_database()"
             ).fetchone()
         if found == (mark,) and not fresh:
             return server.dsn(name)

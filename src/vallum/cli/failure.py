@@ -48,8 +48,15 @@ def usage_error(error: Exception, *, as_json: bool) -> int:
     shown: Any = error
     path = shown.ctx.command_path if shown.ctx else "vallum"
     what = shown.format_message().rstrip(".")
+    if not what:
+        # No arguments: the help text has been shown.
+        return ERROR
     what = what[:1].lower() + what[1:]
-    _tell({"code": "usage", "what": what, "where": None, "fix": f"see `{path} --help`"}, "error", as_json=as_json)
+    _tell(
+        {"code": "usage", "what": what, "where": None, "fix": f"see `{path} --help`"},
+        "error",
+        as_json=as_json,
+    )
     return ERROR
 
 
@@ -66,7 +73,12 @@ def _described(error: BaseException) -> dict[str, str | None]:
         }
     if isinstance(error, OSError) and error.filename:
         what = error.strerror or type(error).__name__
-        return {"code": "file", "what": what, "where": str(error.filename), "fix": "check the path and its permissions"}
+        return {
+            "code": "file",
+            "what": what,
+            "where": str(error.filename),
+            "fix": "check the path and its permissions",
+        }
     return {
         "code": "internal",
         "what": f"Vallum itself is at fault: {type(error).__name__}: {error}",

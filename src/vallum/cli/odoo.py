@@ -28,7 +28,9 @@ app = typer.Typer(name="odoo", help="Prepare an Odoo for Vallum.", no_args_is_he
 @command
 def export_registry(
     shell: Shell,
-    target: Annotated[Path, typer.Argument(help="The file to write, or the folder to put it in.")] = Path("."),
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="The file to write, or the folder to put it in.")
+    ] = Path("."),
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
     """Write the script that, run once inside Odoo, exports what only Odoo's code knows."""
@@ -38,6 +40,10 @@ def export_registry(
         return
     shell.show(
         Text.assemble(("✔ ", "green"), f"{path}: read it, then run it where Odoo runs:"),
-        Text(f"  odoo-bin shell -c /etc/odoo/odoo.conf -d DATABASE --no-http < {path}", style="cyan"),
+        Text(
+            f"  odoo-bin shell -c /etc/odoo/odoo.conf -d DATABASE --no-http < {path}",
+            style="cyan",
+            no_wrap=True,
+        ),
         Text("It writes registry.json.gz, for --registry. Docker, Odoo.sh: docs/how-to/export-registry.md"),
     )

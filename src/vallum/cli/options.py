@@ -25,12 +25,17 @@ _PANEL: Final = "Shared options"
 _SHARED: Final[dict[str, Any]] = {
     "dsn": Annotated[
         str | None,
-        typer.Option("--dsn", metavar="DSN", help="The database: postgresql://… or dbname=…", rich_help_panel=_PANEL),
+        typer.Option(
+            "--dsn", metavar="DSN", help="The database: postgresql://… or dbname=…", rich_help_panel=_PANEL
+        ),
     ],
     "registry": Annotated[
         str | None,
         typer.Option(
-            "--registry", metavar="FILE", help="What only Odoo's code knows, exported once.", rich_help_panel=_PANEL
+            "--registry",
+            metavar="FILE",
+            help="What only Odoo's code knows, exported once.",
+            rich_help_panel=_PANEL,
         ),
     ],
     "metadata": Annotated[

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-Login = Annotated[str, typer.Argument(help="The user's login, or id.", show_default=False)]
+Login = Annotated[str, typer.Argument(metavar="LOGIN", help="The user's login, or id.", show_default=False)]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Such as sale.order.", show_default=False)]
 Fields = Annotated[str | None, typer.Option("--fields", metavar="A,B", help="The fields to show.")]
 Companies = Annotated[
     str | None, typer.Option("--companies", metavar="1,2", help="Companies switched on: ids, or all.")
 ]
-Sudo = Annotated[bool, typer.Option("--sudo", help="As the superuser: what is there without rights and rules.")]
+Sudo = Annotated[
+    bool, typer.Option("--sudo", help="As the superuser: what is there without rights and rules.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -32,8 +34,8 @@ def register(app: typer.Typer) -> None:
         "search",
         epilog=examples(
             "vallum search marie crm.lead",
-            "vallum search marie crm.lead \"[('stage_id.name', '=', 'Won')]\" --fields name,user_id --limit 5",
-            "vallum search marie crm.lead '[[\"active\", \"=\", false]]' --all --json",
+            "vallum search marie crm.lead \"[('stage_id.name', '=', 'Won')]\" --fields name,user_id",
+            'vallum search marie crm.lead \'[["active", "=", false]]\' --all --json',
         ),
     )(search)
     app.command("read", epilog=examples("vallum read marie crm.lead 4,8 --fields name,user_id"))(read)
@@ -44,10 +46,12 @@ def search(
     shell: Shell,
     login: Login,
     model: ModelName,
-    domain: Annotated[str, typer.Argument(help="A domain, as Python or JSON.")] = "[]",
+    domain: Annotated[str, typer.Argument(metavar="DOMAIN", help="A domain, as Python or JSON.")] = "[]",
     limit: Annotated[int, typer.Option("--limit", min=1, help="Records to show at most.")] = 80,
     offset: Annotated[int, typer.Option("--offset", min=0, help="Records to skip.")] = 0,
-    order: Annotated[str | None, typer.Option("--order", metavar="ORDER", help="Such as 'name desc, id'.")] = None,
+    order: Annotated[
+        str | None, typer.Option("--order", metavar="ORDER", help="Such as 'name desc, id'.")
+    ] = None,
     fields: Fields = None,
     companies: Companies = None,
     everything: Annotated[bool, typer.Option("--all", help="Archived records too.")] = False,
@@ -57,12 +61,11 @@ def search(
     condition = parse_text(domain, where="DOMAIN")
     with shell.open() as vallum:
         session = _session(vallum, login, companies, sudo)
-        wanted = names_of(fields) or ([] if shell.json else _name_field(session, model))
+        wanted = names_of(fields, "--fields") or _name_field(session, model)
         count = session.search_count(model, condition, active_test=not everything)
-        ids = session.search(
-            model, condition, active_test=not everything, limit=limit, offset=offset, order=order
+        records = session.search_read(
+            model, condition, wanted, active_test=not everything, limit=limit, offset=offset, order=order
         )
-        records = session.read(model, ids, wanted) if wanted else [{"id": i} for i in ids]
     if shell.json:
         shell.write({"model": model, "count": count, "offset": offset, "records": records})
     else:
@@ -83,7 +86,7 @@ def read(
     wanted_ids = ids_of(ids, "IDS", "4,8")
     with shell.open() as vallum:
         session = _session(vallum, login, companies, sudo)
-        found = session.read(model, wanted_ids, names_of(fields))
+        found = session.read(model, wanted_ids, names_of(fields, "--fields"))
     if shell.json:
         shell.write({"model": model, "records": found})
     else:

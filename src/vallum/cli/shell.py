@@ -58,8 +58,6 @@ class Shell:
 
         Raises: SettingsError (nothing says which), and what `vallum.open` raises.
         """
-        from vallum.facade import open
-
         settings = self.settings
         if settings.dsn is None:
             raise SettingsError(
@@ -67,6 +65,8 @@ class Shell:
                 fix="give --dsn postgresql://…, set VALLUM_DSN, or write `dsn` into vallum.toml; "
                 "`vallum demo` needs none",
             )
+        from vallum.facade import open
+
         if settings.metadata is not None and str(settings.project) not in sys.path:
             # As with every tool that loads an application by name; what is installed has precedence.
             sys.path.append(str(settings.project))
@@ -91,16 +91,27 @@ class Shell:
         """Standard output."""
         from rich.console import Console
 
-        return Console(width=shutil.get_terminal_size((_WIDTH, 24)).columns, highlight=False)
+        class Output(Console):
+            def on_broken_pipe(self) -> None:
+                """Rich would end the process with 1, which here means: refused."""
+                raise BrokenPipeError
+
+        return Output(width=shutil.get_terminal_size((_WIDTH, 24)).columns, highlight=False)
 
     def show(self, *parts: RenderableType) -> None:
-        """Say something to people."""
+        """Say something to people; a text that is not to be wrapped is left to the terminal, whole."""
+        from rich.text import Text
+
         for part in parts:
-            self.console.print(part)
+            self.console.print(part, soft_wrap=isinstance(part, Text) and bool(part.no_wrap))
+
+    def note(self, text: str) -> None:
+        """Say something beside the answer, on standard error."""
+        print(text, file=sys.stderr)
 
     def write(self, data: object) -> None:
         """Say something to programs: JSON, one document."""
         import msgspec
 
         encoder = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
-        print(msgspec.json.format(encoder.encode(data), indent=2).decode())
+        print(msgspec.json.format(encoder.encode(data), indent=2).decode(), flush=True)

@@ -96,9 +96,7 @@ class Tour:
         """The tour, ready for JSON."""
         return {
             "size": dict(self.size),
-            "records": [
-                {"model": r.model, "total": r.total, "seen": dict(r.seen)} for r in self.rows
-            ],
+            "records": [{"model": r.model, "total": r.total, "seen": dict(r.seen)} for r in self.rows],
             "questions": [{"command": q.command, **q.answer.as_dict()} for q in self.questions],
         }
 
@@ -165,6 +163,8 @@ def _questions(company: Vallum) -> list[Question]:
         ("bruno", "read", "sale.order", order, "margin"),
     ]
     return [
-        Question(login, operation, model, ids[0], field, company.explain(login, operation, model, ids[0], field))
+        Question(
+            login, operation, model, ids[0], field, company.explain(login, operation, model, ids[0], field)
+        )
         for login, operation, model, ids, field in asked
     ]

@@ -8,7 +8,6 @@ are bound per actor. A rule whose *form* depends on the actor has no such readin
 from __future__ import annotations
 
 import ast
-
 from typing import Any, Final
 
 from vallum.domain.ast import Domain, Open

@@ -14,8 +14,10 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 from vallum.domain.filter import (
     FILTERS,
     ROW_SETS,
+    Admits,
     All,
     Always,
+    Bound,
     Compare,
     Filter,
     Hierarchy,
@@ -39,6 +41,7 @@ from vallum.domain.filter import (
     Select,
     Some,
     Translated,
+    Union,
     Within,
 )
 from vallum.domain.scalars import (
@@ -257,6 +260,9 @@ class Predicate:
             return bool(others)
         return not others.isdisjoint(self._rows(condition.rows).values)
 
+    def _admits(self, condition: Admits, row: Values) -> Truth:
+        raise UnsupportedDomain(f"nothing is bound to `{condition.place.expression}`")
+
     def _not_empty(self, condition: NotEmpty, _: Values) -> Truth:
         return not self._rows(condition.rows).empty
 
@@ -278,6 +284,13 @@ class Predicate:
         passed = (row for row in table.values() if self._truth(rows.where, row) is True)
         values = frozenset(self._value(rows.column, row) for row in passed)
         return _Found(values - {None}, None in values)
+
+    def _bound(self, rows: Bound) -> _Found:
+        raise UnsupportedDomain(f"nothing is bound to `{rows.place.expression}`")
+
+    def _union(self, rows: Union) -> _Found:
+        found = [self._rows(part) for part in rows.parts]
+        return _Found(frozenset().union(*(f.values for f in found)))
 
     def _implying(self, rows: Implying) -> _Found:
         above = _gathered(self._store.links("res_groups_implied_rel", "hid", "gid"))
@@ -333,12 +346,15 @@ Predicate._handlers = {
     Within: Predicate._within,
     Linked: Predicate._linked,
     NotEmpty: Predicate._not_empty,
+    Admits: Predicate._admits,
 }
 Predicate._row_handlers = {
     Ids: Predicate._ids,
     Select: Predicate._select,
     Hierarchy: Predicate._hierarchy,
     Implying: Predicate._implying,
+    Bound: Predicate._bound,
+    Union: Predicate._union,
 }
 for _known, _wanted in ((Predicate._handlers, FILTERS), (Predicate._row_handlers, ROW_SETS)):
     if set(_known) != set(_wanted):

@@ -12,6 +12,7 @@ from vallum.domain import Domain, evaluate_domain, root
 from vallum.enforce import Application
 from vallum.kernel import NO_PROGRESS, Progress, VallumError
 from vallum.policy import Actor, RecordRule
+from vallum.schema import Model
 
 __all__ = ["BrokenRule", "Check", "check"]
 
@@ -27,12 +28,17 @@ class BrokenRule:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was tried: rules, active users, pairs of both; and what failed."""
+    """What was tried: rules, active users, pairs of both; and what failed.
+
+    `unreachable` are models with rules whose records live in code, not in a table or view: their rules
+    can be bound, but nothing can be searched.
+    """
 
     rules: int
     users: int
     bound: int
     broken: tuple[BrokenRule, ...]
+    unreachable: tuple[str, ...]
 
 
 def check(application: Application, *, progress: Progress = NO_PROGRESS) -> Check:
@@ -56,7 +62,9 @@ def check(application: Application, *, progress: Progress = NO_PROGRESS) -> Chec
     progress.done()
     broken = [BrokenRule(rule, error, tuple(logins)) for rule, error, logins in failures.values()]
     broken += [BrokenRule(rule, _stray(rule), ()) for rule in strays]
-    return Check(len(application.policy.rules), len(users), bound, tuple(broken))
+    models = sorted({rule.model for rule in rules})
+    unreachable = tuple(name for name in models if not _reachable(application.schema.model(name)))
+    return Check(len(application.policy.rules), len(users), bound, tuple(broken), unreachable)
 
 
 def _failure(
@@ -67,12 +75,17 @@ def _failure(
     try:
         domain = evaluate_domain(rule.domain, application.access(actor).context, where=rule.source)
         key = (rule.id, domain)
-        if key not in lowered:
+        if key not in lowered and _reachable(model):
             application.lowering.lower(model, domain, application.env(None), root(model))
             lowered[key] = None
     except VallumError as error:
         return error
     return None
+
+
+def _reachable(model: Model) -> bool:
+    """Whether the model has a table or view."""
+    return model.relation and not model.abstract
 
 
 _FIX: Final = "remove the rule, or read the models it belongs to"

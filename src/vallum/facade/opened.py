@@ -5,7 +5,8 @@ Whoever holds a `Vallum` can read all the data its database connection can, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
@@ -123,9 +124,13 @@ class Vallum:
         *,
         companies: Literal["all"] | None = None,
         active_only: bool = True,
+        count: bool = False,
         progress: Progress = NO_PROGRESS,
     ) -> tuple[Holder, ...]:
-        """The users who may do this, each with the reasons. `companies="all"`: with all of theirs switched on.
+        """The users who may do this, each with the reasons.
+
+        `companies="all"`: with all of a user's companies switched on. `count`: how many records of
+        the model each may touch; who may touch none is left out.
 
         Raises: UnknownOperation, UnknownModel, UnknownField, UnknownRecord.
         """
@@ -139,6 +144,7 @@ class Vallum:
             field=field,
             companies=companies,
             active_only=active_only,
+            count=count,
             progress=progress,
         )
 
@@ -146,18 +152,25 @@ class Vallum:
         self,
         path: str | Path | None = None,
         *,
-        users: Sequence[str | int] | None = None,
+        users: Iterable[str | int] | None = None,
         progress: Progress = NO_PROGRESS,
-        resume: Snapshot | None = None,
+        resume: str | Path | None = None,
+        notify: Callable[[str], None] = warnings.warn,
     ) -> Snapshot:
         """Everybody's effective access, to be kept and compared; written to `path` where that is given.
+
+        `resume`: a journal to go on with where an interrupted run has left it; removed at the end.
+        `notify` is told where it is of no use and everything begins again.
 
         Raises: UnknownUser, OSError.
         """
         from vallum.analysis import take_snapshot, write_snapshot
 
         chosen = None if users is None else [self._actor(who).user_id for who in users]
-        taken = take_snapshot(self.application, users=chosen, progress=progress, resume=resume)
+        journal = None if resume is None else Path(resume)
+        taken = take_snapshot(
+            self.application, users=chosen, progress=progress, resume=journal, notify=notify
+        )
         if path is not None:
             write_snapshot(taken, Path(path))
         return taken

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
 
-from vallum.enforce import Application, Query
+from vallum.enforce import Query
 from vallum.kernel import AccessDenied, Operation, UnknownOperation
 from vallum.policy import SUPERUSER_ID, Actor, Decision, Menu, Scope, decide, fields, menus
 from vallum.schema import Field
@@ -28,16 +27,12 @@ def operation_of(value: str | Operation) -> Operation:
         raise UnknownOperation(f"no operation `{value}`", fix=near) from None
 
 
-class Session:
+class Session(Query):
     """What one actor finds, reads and may do; `actor` None stands for the superuser.
 
-    Domains are those of Odoo; `active_test` leaves archived records out.
+    Beside the rights below it has all of `vallum.enforce.Query`: `search`, `search_count`, `read`,
+    `search_read`, `read_group`, `page`, `fields_get`, `name_search`, `check`.
     """
-
-    def __init__(self, application: Application, actor: Actor | None) -> None:
-        self.application = application
-        self.actor = actor
-        self._query = Query(application, actor)
 
     def __repr__(self) -> str:
         return f"Session({self.login!r})"
@@ -46,28 +41,6 @@ class Session:
     def login(self) -> str:
         """Whose eyes these are."""
         return self.actor.login if self.actor else "superuser"
-
-    # Records
-
-    def search(
-        self,
-        model: str,
-        domain: Any = (),
-        *,
-        active_test: bool = True,
-        limit: int | None = None,
-        offset: int = 0,
-        order: str | None = None,
-    ) -> list[int]:
-        """The ids of the records found, in order.
-
-        Raises: AccessDenied, UnknownModel, UnknownField, UnknownOperator, MalformedDomain, UnsupportedDomain.
-        """
-        return self._query.search(
-            model, domain, active_test=active_test, limit=limit, offset=offset, order=order
-        )
-
-    # Rights
 
     def can(self, operation: str | Operation, model: str) -> Decision:
         """Whether an access right grants the operation on the model; rules are in `scope`.

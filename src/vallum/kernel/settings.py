@@ -138,9 +138,7 @@ def _metadata(given: _Given) -> str:
     text = given.text()
     module, _, attribute = text.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")]):
-        raise given.refuse(
-            "a module and the metadata in it", fix="write it as `package.module:Base.metadata`"
-        )
+        raise given.refuse("a module and the declarative base in it", fix="write it as `package.module:Base`")
     return text
 
 
@@ -177,8 +175,8 @@ _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
     {
         "dsn": _Setting(_dsn, "the database: postgresql://… or libpq's key=value form"),
         "registry": _Setting(_path, "the registry file exported from Odoo (registry.json.gz)"),
-        "policy": _Setting(_paths, "files or folders with groups, access rights and record rules"),
-        "metadata": _Setting(_metadata, "SQLAlchemy models: package.module:Base.metadata"),
+        "policy": _Setting(_paths, "folders with groups, access rights and record rules"),
+        "metadata": _Setting(_metadata, "SQLAlchemy models: package.module:Base"),
         "odoo_version": _Setting(_odoo_version, "the Odoo version whose semantics apply, where not detected"),
         "statement_timeout": _Setting(_seconds, "seconds after which PostgreSQL gives a statement up"),
         "debug": _Setting(_yes_or_no, "whether the command line shows where in the code an error arose"),

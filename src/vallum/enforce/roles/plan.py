@@ -156,9 +156,7 @@ def _helpers(helpers: Iterable[Helper]) -> list[Item]:
             f"CREATE FUNCTION {helper.qualified}(name) RETURNS SETOF integer LANGUAGE sql STABLE SECURITY DEFINER"
             f" SET search_path = pg_catalog, pg_temp AS {body}"
         )
-        found.append(
-            Item("helper", helper.name, make, f"DROP FUNCTION IF EXISTS {helper.qualified}(name)")
-        )
+        found.append(Item("helper", helper.name, make, f"DROP FUNCTION IF EXISTS {helper.qualified}(name)"))
     return found
 
 
