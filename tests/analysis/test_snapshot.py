@@ -53,7 +53,12 @@ def test_snapshot_holds_everybodys_access(app: Application) -> None:
     """Rights, fields, menus and records of every user, inactive ones included."""
     found = take_snapshot(app)
     assert [u.login for u in found.users] == ["__system__", "ada", "bob", "eve", "old"]
-    assert {a.user: a.models for a in found.access}[3] == {"asset": "r", "lead": "rwcu", "note": "r"}
+    assert {a.user: a.models for a in found.access}[3] == {
+        "asset": "r",
+        "lead": "rwcu",
+        "note": "r",
+        "report": "r",
+    }
     assert {f.user: f.denied for f in found.fields}[3] == {"lead": ("margin",)}
     assert {m.user: m.menu_ids for m in found.menus}[3] == (1, 2)
     assert ids(found, "bob", "lead", Operation.READ) == [1, 2]

@@ -109,6 +109,15 @@ def test_statement_that_postgres_refuses_denies_only_those_it_concerns(again: Op
     assert logins(who_can(broken, "read", "lead", count=True)) == ["bob", "eve"]
 
 
+def test_model_whose_records_live_in_code_is_decided_by_rights(app: Application) -> None:
+    """There is nothing to search: no record of it can be vouched for, counted least of all."""
+    assert logins(who_can(app, "read", "report")) == ["ada", "bob"]
+    assert explain(app, app.actor("bob"), "read", "report").allowed
+    assert who_can(app, "read", "report", record_id=1) == ()
+    assert explain(app, app.actor("bob"), "read", "report", 1).allowed is False
+    assert who_can(app, "read", "report", count=True) == ()
+
+
 def test_unknown_names_are_errors(app: Application) -> None:
     """A typo does not mean nobody."""
     with pytest.raises(UnknownModel):

@@ -61,12 +61,14 @@ RIGHTS: Final = (
     _right(2, "lead", AUDITOR, READ),
     _right(3, "asset", EMPLOYEE, READ),
     _right(4, "note", None, READ),
+    _right(5, "report", SALESMAN, READ),
 )
 RULES: Final = (
     rule(1, "lead", "[('company_id', 'in', company_ids + [False])]"),
     rule(2, "lead", "['|', ('user_id', '=', user.id), ('user_id', '=', False)]", SALESMAN),
     rule(3, "lead", "[(1, '=', 1)]", MANAGER),
     rule(4, "asset", "[('secret', '=', False)]"),
+    rule(5, "report", "[('id', '>', 0)]"),
 )
 _SCREEN: Final = Action(type="ir.actions.client", id=1)
 MENUS: Final = (
@@ -105,6 +107,8 @@ SCHEMA: Final = Schema.of(
         ),
         _model("note", _field("note", "text", "text", "text")),
         _model("ghost", abstract=True),
+        # Its records live in code.
+        _model("report", relation=False),
     ],
     version=18,
 )

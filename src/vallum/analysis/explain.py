@@ -21,7 +21,7 @@ from vallum.analysis.explanation import (
 )
 from vallum.analysis.inexact import inexactness
 from vallum.analysis.paths import Membership, memberships
-from vallum.analysis.truth import actual, blamed, exists, holds, inwards, leaves, parent_of
+from vallum.analysis.truth import actual, blamed, exists, has_records, holds, inwards, leaves, parent_of
 from vallum.domain import Domain
 from vallum.enforce import Application
 from vallum.kernel import AccessDenied, Operation, VallumError
@@ -161,7 +161,7 @@ class _Explainer:
         try:
             if not decides or record is None:
                 # Without a record a rule must still have a meaning: a search would fail by it.
-                if decides:
+                if decides and has_records(model):
                     self._binder.filter(self._actor, model, bound.domain)
                 return RuleReason(bound.rule, "not evaluated", bound.domain, path)
             failing = self._failing(model, bound.domain, record)

@@ -35,7 +35,18 @@ from vallum.enforce.statement import compiled
 from vallum.kernel import VallumError
 from vallum.schema import Model
 
-__all__ = ["UNREADABLE", "actual", "blamed", "exists", "holds", "inwards", "leaves", "parent_of", "text_of"]
+__all__ = [
+    "UNREADABLE",
+    "actual",
+    "blamed",
+    "exists",
+    "has_records",
+    "holds",
+    "inwards",
+    "leaves",
+    "parent_of",
+    "text_of",
+]
 
 # PostgreSQL gives a statement 1,664 columns at most; far fewer keep planning short.
 _COLUMNS: Final = 200
@@ -50,9 +61,14 @@ class _Unreadable:
 UNREADABLE: Final = _Unreadable()
 
 
+def has_records(model: Model) -> bool:
+    """Whether the model has a table or view; otherwise its records live in code."""
+    return model.relation and not model.abstract
+
+
 def exists(application: Application, model: Model, record: int) -> bool | None:
     """Whether the record is there; None where the model has no table or view."""
-    if model.abstract or not model.relation:
+    if not has_records(model):
         return None
     return bool(_select(application, model, record, lambda _: [sa.true()]))
 

@@ -12,25 +12,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-import sqlalchemy as sa
-
-from vallum.analysis.attempt import as_error, attempt
+from vallum.analysis.attempt import as_error
 from vallum.analysis.binding import Binder, BoundRule, BoundScope
+from vallum.analysis.counts import count_records
 from vallum.analysis.explain import field_reason
 from vallum.analysis.holder import Holder, RulePass
 from vallum.analysis.paths import Grant, GroupPath, Membership, memberships
-from vallum.analysis.truth import exists, holds, parent_of
-from vallum.domain import Domain, Filter, root
-from vallum.domain.sql import Scope
+from vallum.analysis.truth import exists, has_records, holds, parent_of
+from vallum.domain import Filter
 from vallum.enforce import Application
-from vallum.enforce.statement import compiled
 from vallum.kernel import NO_PROGRESS, Operation, Progress, UnknownRecord, VallumError
 from vallum.policy import Actor, Decision, RecordRule, User, actor_of, decide
 from vallum.schema import Field, Model
 
 __all__ = ["who_can"]
 
-_COUNTS: Final = 25
 _BATCH: Final = 500
 
 
@@ -141,7 +137,13 @@ class _Work:
 
     def unfiltered(self, candidates: Iterable[_Candidate]) -> _Holders:
         """All candidates whose rules have a meaning: no record is asked about."""
-        return [(_holder(c, ()), c.actor) for c in candidates if self._whole(c.actor) is not None]
+        return [(_holder(c, ()), c.actor) for c in candidates if self._sound(c.actor)]
+
+    def _sound(self, actor: Actor) -> bool:
+        """Whether the actor's rules can be bound, and searched where there is anything to search."""
+        if has_records(self._model):
+            return self._whole(actor) is not None
+        return not any(True for _ in self._binder.scope(actor, self._model.name, self._operation).errors)
 
     def of_record(self, candidates: Sequence[_Candidate], record: int) -> _Holders:
         """The candidates whose rules let the record through."""
@@ -230,7 +232,7 @@ class _Work:
             filters.append(condition)
             if condition is not None:
                 wanted[condition] = None
-        counts = self._counts(list(wanted))
+        counts = count_records(self._application, self._model, list(wanted), self._progress)
         found: _Holders = []
         for (holder, actor), condition in zip(holders, filters, strict=True):
             number = None if condition is None else counts.get(condition)
@@ -240,35 +242,11 @@ class _Work:
 
     def _whole(self, actor: Actor) -> Filter | None:
         try:
-            domain: Domain = self._binder.scope(actor, self._model.name, self._operation).domain
+            domain = self._binder.scope(actor, self._model.name, self._operation).domain
             return self._binder.filter(actor, self._model, domain)
         except Exception as error:
             as_error(error)
             return None
-
-    def _counts(self, filters: list[Filter]) -> dict[Filter, int]:
-        self._progress.start(len(filters), "counts")
-        found: dict[Filter, int] = {}
-        for start in range(0, len(filters), _COUNTS):
-            part = filters[start : start + _COUNTS]
-            found.update(self._counted(part))
-            self._progress.advance(len(part))
-        return found
-
-    def _counted(self, filters: list[Filter]) -> dict[Filter, int]:
-        scope = Scope(root(self._model))
-        numbers = [sa.func.count().filter(scope.where(f)) for f in filters]
-        statement = sa.select(*numbers).select_from(scope.from_clause())
-        try:
-            with attempt(self._application.database):
-                row = self._application.database.rows(*compiled(statement))[0]
-        except Exception as error:
-            as_error(error)
-            if len(filters) == 1:
-                return {}
-            half = len(filters) // 2
-            return self._counted(filters[:half]) | self._counted(filters[half:])
-        return dict(zip(filters, row, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,9 @@ __all__ = [
 MAX_TEXT: Final = 100_000
 MAX_STEPS: Final = 200_000
 MAX_SIZE: Final = 1_000_000
+MAX_BITS: Final = 4096
+# So many letters or items of a value cost as much as one step.
+ITEMS_PER_STEP: Final = 20
 
 
 class RecordReader(Protocol):
@@ -86,6 +89,8 @@ class Records:
             return _Env(self._context)
         if name in _RECORD_METHODS:
             return _Method(self, name)
+        if name.startswith("_"):
+            raise ForbiddenExpression(f"`.{name}` is not available in a rule")
         field = self._context.reader.schema.field(self.model, name)
         values = self._context.reader.read(self.model, self.ids, name)
         if field.relational:
@@ -234,7 +239,7 @@ def evaluate(text: str, context: RuleContext, *, where: str | None = None) -> An
         raise
     except RecursionError as error:
         raise ForbiddenExpression("the expression is nested too deeply", where=where) from error
-    except (ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
+    except (ArithmeticError, TypeError, ValueError, LookupError, AttributeError, MemoryError) as error:
         raise ForbiddenExpression(f"the expression fails: {error}", where=where) from error
 
 
@@ -342,20 +347,54 @@ _DATE_ATTRIBUTES: Final = frozenset({"year", "month", "day", "hour", "minute", "
 
 
 class _Evaluator:
-    """Walks an expression; `scope` holds the variables of comprehensions."""
+    """Walks an expression; `scope` holds the variables of comprehensions.
+
+    Invariant: no value is larger than MAX_SIZE, counted as often as it is contained, and
+    the work is bounded by MAX_STEPS, long values counting for many steps.
+    """
 
     def __init__(self, context: RuleContext) -> None:
         self.context = context
         self.steps = 0
+        # By identity, each with its value: what is kept alive keeps its identity.
+        self._weights: dict[int, tuple[int, Any]] = {}
 
     def visit(self, node: ast.expr, scope: Mapping[str, Any]) -> Any:
-        self.steps += 1
-        if self.steps > MAX_STEPS:
-            raise ForbiddenExpression("the expression takes too many steps")
+        self._spend(1)
         method = _VISITORS.get(type(node))
         if method is None:
             raise ForbiddenExpression(f"{type(node).__name__} is not allowed in a rule")
-        return method(self, node, scope)
+        value = method(self, node, scope)
+        if self._weight(value) > MAX_SIZE:
+            raise ForbiddenExpression("the expression builds too large a value")
+        return value
+
+    def _spend(self, steps: int) -> None:
+        self.steps += steps
+        if self.steps > MAX_STEPS:
+            raise ForbiddenExpression("the expression takes too many steps")
+
+    def _weight(self, value: Any) -> int:
+        """Letters and items of a value, those of what it contains included."""
+        if isinstance(value, Records):
+            return 1 + len(value.ids)
+        if not isinstance(value, str | list | tuple | set | dict):
+            return 1
+        known = self._weights.get(id(value))
+        if known is not None:
+            return known[0]
+        self._spend(len(value) // ITEMS_PER_STEP)
+        weight = 1 + len(value)
+        if isinstance(value, dict):
+            weight += sum(map(self._weight, value.values()))
+        elif not isinstance(value, str):
+            weight += sum(map(self._weight, value))
+        self._weights[id(value)] = (weight, value)
+        return weight
+
+    def _read(self, *values: Any) -> None:
+        """Pay for a pass over values."""
+        self._spend(sum(map(self._weight, values)) // ITEMS_PER_STEP)
 
     def _constant(self, node: ast.Constant, _: Mapping[str, Any]) -> Any:
         if isinstance(node.value, bytes | complex) or node.value is Ellipsis:
@@ -443,6 +482,12 @@ class _Evaluator:
             _size(left) * _number(right) > MAX_SIZE or _size(right) * _number(left) > MAX_SIZE
         ):
             raise ForbiddenExpression("the expression builds too large a value")
+        if (
+            isinstance(left, int)
+            and isinstance(right, int)
+            and left.bit_length() + right.bit_length() > MAX_BITS
+        ):
+            raise ForbiddenExpression("the expression builds too large a number")
         if isinstance(node.op, ast.Mod) and isinstance(left, str):
             raise ForbiddenExpression("formatting with `%` is not allowed in a rule")
         return function(left, right)
@@ -451,6 +496,7 @@ class _Evaluator:
         left = self.visit(node.left, scope)
         for op, part in zip(node.ops, node.comparators, strict=True):
             right = self.visit(part, scope)
+            self._read(left, right)
             if not _COMPARE[type(op)](left, right):
                 return False
             left = right
@@ -529,6 +575,9 @@ class _Evaluator:
             raise ForbiddenExpression("`*` arguments are not allowed in a rule")
         arguments = [self.visit(a, scope) for a in node.args]
         named = {k.arg: self.visit(k.value, scope) for k in node.keywords if k.arg}
+        self._read(*arguments, *named.values())
+        if function is sum and not all(isinstance(v, int | float) for v in (*arguments[1:], *named.values())):
+            raise ForbiddenExpression("only numbers can be summed up in a rule")
         if isinstance(function, _Method):
             return self._method(function, arguments, named)
         if function is timedelta or function in (date, datetime) or function in _FUNCTIONS.values():
@@ -551,6 +600,8 @@ class _Evaluator:
             return now.date()
         if owner is datetime:
             return now
+        if name == "join" and len(owner) * sum(map(_size, arguments)) > MAX_SIZE:
+            raise ForbiddenExpression("the expression builds too large a value")
         return getattr(owner, name)(*arguments, **named)
 
     def _record_method(self, owner: Records, name: str, arguments: list[Any]) -> Any:

@@ -283,7 +283,8 @@ class Lowering(ABC):
                 value = int(value)
             if not isinstance(value, int) or isinstance(value, bool):
                 raise InvalidValue(f"{value!r:.60} is not an id" + (f" (for `{field}`)" if field else ""))
-            found.append(value)
+            if abs(value) < 2**31:  # beyond that no record can be
+                found.append(value)
         return tuple(dict.fromkeys(found))
 
     # values that are bound per actor

@@ -67,7 +67,7 @@ _TYPES: Final[Mapping[str, Any]] = {
     "uuid": postgresql.UUID(),
     "bytea": sa.LargeBinary(),
 }
-_INT_ARRAY: Final = postgresql.ARRAY(sa.BigInteger())
+_INT_ARRAY: Final = postgresql.ARRAY(sa.Integer())
 _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
     "=": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
@@ -256,6 +256,10 @@ class Scope:
             return left == sa.any_(self._place(rows.place, left.type))
         if isinstance(rows, Union):
             return sa.or_(*(self._among(left, part) for part in rows.parts))
+        if isinstance(rows, Hierarchy):
+            # An array lets an index on the column serve; few hierarchies are large.
+            tree = sa.func.array(self.rows(rows).scalar_subquery(), type_=postgresql.ARRAY(sa.Integer()))
+            return left == sa.any_(tree)
         return left.in_(self.rows(rows))
 
     def _admits(self, condition: Admits) -> ColumnElement[bool]:
