@@ -10,12 +10,11 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+from bench.server import scratch_server
 from bench.table import Row, seconds
-from vallum.postgres import EmbeddedServer
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "odoo18"
 
@@ -25,7 +24,7 @@ def run(*, quick: bool = False) -> list[Row]:
     folder = Path(os.environ.get("VALLUM_ODOO_FIXTURES", REFERENCE.parent)) / "odoo18"
     if not (folder / "odoo18.dump").exists():
         return [Row("a real Odoo 18 database", f"not measured: {folder.name} is not there")]
-    with tempfile.TemporaryDirectory() as data, EmbeddedServer(Path(data, "pg"), durable=False) as server:
+    with scratch_server() as server:
         server.restore(folder / "odoo18.dump", "odoo18")
         dsn, registry = server.dsn("odoo18"), str(folder / "registry.json.gz")
         return [

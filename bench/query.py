@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from bench.server import scratch_server
 from bench.table import Row, interleaved
-from vallum.postgres import EmbeddedServer
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 LEADS = 1_000_000
@@ -27,7 +26,7 @@ FROM generate_series(1, %(rows)s) n, (SELECT COALESCE(max(id), 0) AS id FROM crm
 def run(*, quick: bool = False) -> list[Row]:
     """Rows for `search` with limit 80, for a page in date order and for `search_count`."""
     leads = LEADS // 20 if quick else LEADS
-    with tempfile.TemporaryDirectory() as data, EmbeddedServer(Path(data, "pg"), durable=False) as server:
+    with scratch_server() as server:
         server.create_database("trading")
         dsn = server.dsn("trading")
         _fill(dsn, leads)

@@ -128,7 +128,7 @@ class Binder:
         self._shapes: dict[tuple[frozenset[int], str, Operation], _Shape] = {}
         self._names: dict[str, frozenset[str]] = {}
         self._bound: dict[tuple[Any, ...], BoundRule] = {}
-        self._own: dict[int, BoundRule] = {}
+        self._own: dict[RecordRule, BoundRule] = {}
         self._actor: Actor | None = None
         self._context: RuleContext | None = None
         self._env = self._superuser
@@ -217,12 +217,12 @@ class Binder:
         if names is None:
             names = self._names[rule.domain] = names_in(rule.domain)
         if actor is None or names & {"user", "uid"}:
-            found = self._own.get(rule.id)
+            found = self._own.get(rule)
             if found is None:
-                found = self._own[rule.id] = self._new_rule(rule)
+                found = self._own[rule] = self._new_rule(rule)
             return found
         key = (
-            rule.id,
+            rule,
             actor.company if "company_id" in names else None,
             actor.companies if "company_ids" in names else None,
         )
