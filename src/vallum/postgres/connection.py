@@ -250,7 +250,9 @@ class Database:
 
     def _rows(self, statement: Statement, params: Params) -> list[Row]:
         cursor = self._open().execute(_query(statement), params)
-        return cursor.fetchall() if cursor.description else []
+        # Not `cursor.description`: it builds an object per column, which a short statement notices.
+        result = cursor.pgresult
+        return cursor.fetchall() if result is not None and result.nfields else []
 
     def _may_retry(self) -> bool:
         """Whether the connection itself is lost, outside a transaction, and nothing can have been written."""
