@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vallum.kernel import CyclicHierarchy, Operation
-from vallum.policy import AccessRight, Action, Actor, Group, Menu, Policy, admits, menus
+from vallum.kernel import CyclicHierarchy, MalformedPolicy, Operation
+from vallum.policy import AccessRight, Action, Actor, Group, Menu, Policy, RecordRule, admits, menus
 
 A, B = "m.a", "m.b"
 
@@ -84,3 +84,22 @@ def test_menus_in_a_circle_are_refused() -> None:
     """The circle is spelled out."""
     with pytest.raises(CyclicHierarchy, match="A → B"):
         Policy.of([], menus=[Menu(id=1, name="A", parent=2), Menu(id=2, name="B", parent=1)])
+
+
+@pytest.mark.parametrize("kind", ["groups", "record rules", "menus"])
+def test_two_things_with_one_id_are_refused(kind: str) -> None:
+    """A second one would hide the first, or be taken for it."""
+    groups = [Group(id=1, name="A"), Group(id=1, name="B")]
+    menus_ = [Menu(id=1, name="A"), Menu(id=1, name="B")]
+    rules = [
+        RecordRule(
+            id=1, name=name, model="x", domain=domain, groups=frozenset(), operations=frozenset(Operation)
+        )
+        for name, domain in (("A", "[]"), ("B", "[(0, '=', 1)]"))
+    ]
+    with pytest.raises(MalformedPolicy, match=f"two {kind} have the id 1: 'A' and 'B'"):
+        Policy.of(
+            groups if kind == "groups" else [],
+            rules=rules if kind == "record rules" else [],
+            menus=menus_ if kind == "menus" else [],
+        )

@@ -159,7 +159,7 @@ class CyclicHierarchy(VallumError):
 
 
 class MalformedPolicy(VallumError):
-    """A policy file (CSV or XML) that cannot be read."""
+    """A policy, or a policy file (CSV or XML), that cannot be read."""
 
     code = "malformed-policy"
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TypeVar
 
-from vallum.kernel import CyclicHierarchy, MissingReference, Operation
+from vallum.kernel import CyclicHierarchy, MalformedPolicy, MissingReference, Operation
 
 __all__ = ["AccessRight", "Action", "Actor", "Group", "Menu", "Policy", "RecordRule"]
 
@@ -139,14 +139,16 @@ class Policy:
         """A checked policy.
 
         Raises: CyclicHierarchy (groups that imply each other, menus in a circle),
-        MissingReference (an id that no group has).
+        MissingReference (an id that no group has), MalformedPolicy (two groups, rules or menus with one id).
         """
-        by_id = {g.id: g for g in groups}
+        groups, rules, menus = tuple(groups), tuple(rules), tuple(menus)
+        for kind, found in (("groups", groups), ("record rules", rules), ("menus", menus)):
+            _check_ids(kind, found)
         policy = cls(
-            MappingProxyType(by_id),
+            MappingProxyType({g.id: g for g in groups}),
             tuple(rights),
             tuple(sorted(rules, key=lambda r: r.id)),
-            tuple(menus),
+            menus,
             source,
         )
         policy._check()
@@ -299,6 +301,19 @@ def _close(start: int, groups: Mapping[int, Group], closed: dict[int, frozenset[
             on_path.add(following)
             continue
         closed[current] = frozenset({current}).union(*(closed[i] for i in groups[current].implied))
+
+
+def _check_ids(kind: str, found: Iterable[Group | RecordRule | Menu]) -> None:
+    seen: dict[int, str] = {}
+    for item in found:
+        label = item.xml_id or item.name
+        if item.id in seen:
+            raise MalformedPolicy(
+                f"two {kind} have the id {item.id}: {seen[item.id]!r:.80} and {label!r:.80}",
+                where=item.source or None,
+                fix="give each an id of its own",
+            )
+        seen[item.id] = label
 
 
 def _check_menus(menus: Iterable[Menu]) -> None:
