@@ -77,6 +77,13 @@ def _measure(dsn: str, leads: int, rounds: int) -> list[Row]:
                     ),
                 ),
                 (
+                    "limit 80 in the model's own order",
+                    lambda: marie.search("crm.lead", [], limit=80),
+                    lambda: peer(
+                        f"SELECT id FROM crm_lead {where} ORDER BY priority DESC, id DESC LIMIT 80"
+                    ),
+                ),
+                (
                     "count",
                     lambda: marie.search_count("crm.lead", []),
                     lambda: peer(f"SELECT count(*) FROM crm_lead {where}"),
