@@ -578,6 +578,8 @@ class _Evaluator:
         self._read(*arguments, *named.values())
         if function is sum and not all(isinstance(v, int | float) for v in (*arguments[1:], *named.values())):
             raise ForbiddenExpression("only numbers can be summed up in a rule")
+        if function is str and not all(isinstance(a, str | int | float | date) for a in arguments):
+            raise ForbiddenExpression("only plain values can be read as text in a rule")
         if isinstance(function, _Method):
             return self._method(function, arguments, named)
         if function is timedelta or function in (date, datetime) or function in _FUNCTIONS.values():

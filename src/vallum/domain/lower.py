@@ -202,9 +202,13 @@ class Lowering(ABC):
         return PerCompany(
             env.company,
             _COMPANY_TYPES.get(field.type, "text"),
-            value or None,
+            value or self.unset_per_company(field),
             comodel.table if comodel else None,
         )
+
+    def unset_per_company(self, field: Field) -> Any:
+        """What a company-dependent field reads as where neither company nor default has a value."""
+        return None
 
     def id_ref(self, row: Row) -> Ref:
         """The id of a row."""

@@ -265,8 +265,9 @@ class Lowering18(Lowering):
         inner = env.through(field)
         positive = operator not in NEGATIVE
         if operator in _HIERARCHY:
-            seeds = self._visible(comodel, self._seeds(comodel, value, inner), inner)
-            return self.relation(field, row, self._climbed(comodel, operator, seeds, env))
+            climbed = self._climbed(comodel, operator, self._seeds(comodel, value, inner), env)
+            found = self.search(comodel, Condition("id", "in", climbed), inner)
+            return self.relation(field, row, self.select(comodel, found))
         if value is False:
             found = self.relation(field, row, None)
             return No(found) if positive else found
@@ -328,16 +329,6 @@ class Lowering18(Lowering):
             found = some(self.search(model, Condition("display_name", "ilike", n), env) for n in names)
             return self.select(model, found)
         return Ids(self.ids(None, names))
-
-    def _visible(self, model: Model, seeds: RowSet, env: Env) -> RowSet:
-        """Of the seeds those the actor may read."""
-        if env.access is None or not isinstance(seeds, Ids):
-            return seeds
-        if not env.access.readable(model):
-            return Ids(())
-        return self.select(
-            model, every((_within(self.id_ref(root(model)), seeds), env.access.rules(model, env)))
-        )
 
     def _climbed(
         self, model: Model, operator: str, seeds: RowSet, env: Env, parent: str | None = None

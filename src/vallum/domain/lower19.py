@@ -50,7 +50,7 @@ from vallum.domain.values import (
     column_value,
 )
 from vallum.kernel import InvalidValue, UnknownField, UnknownOperator, UnsupportedDomain
-from vallum.schema import Field, Model
+from vallum.schema import NUMBER_TYPES, Field, Model
 
 __all__ = ["Lowering19"]
 
@@ -79,6 +79,9 @@ class Lowering19(Lowering):
 
     def lower(self, model: Model, domain: Domain, env: Env, row: Row) -> Filter:
         return self._lower(model, settled(model, domain, env), env, row)
+
+    def unset_per_company(self, field: Field) -> Any:
+        return 0 if field.type in NUMBER_TYPES else None
 
     def uses_parent_path(self, model: Model, parent: str | None) -> bool:
         return parent is None or parent == model.parent_name
@@ -313,14 +316,14 @@ class Lowering19(Lowering):
                 domain = self.display_name(model, positive.operator, value, env)
                 return self._lower(model, settled_not(model, domain, env), env, row)
         if field.related:
-            if _asks_for_null(value):
+            if _asks_for_null(field, value):
                 return self.unstored(condition, field, model, env, row)
             return self._lower(model, settled_not(model, self.related(positive, field, env), env), env, row)
         return Holds(self.unstored(positive, field, model, env, row), False)
 
     def related(self, call: Condition, field: Field, env: Env) -> Domain:
         value = call.value
-        can_be_null = _asks_for_null(value) and call.operator not in NEGATIVE
+        can_be_null = _asks_for_null(field, value) and call.operator not in NEGATIVE
         model = env.schema.model(field.model)
         steps: list[Field] = []
         for name in field.related[:-1]:
@@ -379,7 +382,7 @@ class Lowering19(Lowering):
         if converted is None:
             return NEVER
         found: Filter = Compare(ref, operator, converted)
-        if null is not None and not isinstance(null, str):
+        if null is not None:
             holds: dict[str, Callable[[Any, Any], bool]] = {
                 "<": lambda a, b: a < b,
                 ">": lambda a, b: a > b,
@@ -391,9 +394,11 @@ class Lowering19(Lowering):
         return found
 
 
-def _asks_for_null(value: Any) -> bool:
-    """Whether a value, or one of a list, stands for nothing."""
-    return any(v is False for v in value) if isinstance(value, tuple) else value is False
+def _asks_for_null(field: Field, value: Any) -> bool:
+    """Whether a value, or one of a list, is what counts as nothing in the field."""
+    values = value if isinstance(value, tuple) else (value,)
+    null = falsy(field)
+    return any(v is False or (null is not None and not is_rows(v) and v == null) for v in values)
 
 
 def _castable(path: str, field: Field, operator: str, value: Any) -> list[Domain]:
