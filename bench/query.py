@@ -79,9 +79,7 @@ def _measure(dsn: str, leads: int, rounds: int) -> list[Row]:
                 (
                     "limit 80 in the model's own order",
                     lambda: marie.search("crm.lead", [], limit=80),
-                    lambda: peer(
-                        f"SELECT id FROM crm_lead {where} ORDER BY priority DESC, id DESC LIMIT 80"
-                    ),
+                    lambda: peer(f"SELECT id FROM crm_lead {where} ORDER BY priority DESC, id DESC LIMIT 80"),
                 ),
                 (
                     "count",

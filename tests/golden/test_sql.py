@@ -23,9 +23,7 @@ def test_every_domain_becomes_the_sql_somebody_has_looked_at(version: int, golde
     """Domain → SQL → values; read a changed line as a changed meaning."""
     sales = schema(*SALES, version=version)
     facts = Facts(fallbacks=lambda _: {("sale.order", "price"): 2.5})
-    env = Env(
-        schema=sales, named=odoo_named(), now=NOW, facts=facts, company=1, companies=(1,)
-    )
+    env = Env(schema=sales, named=odoo_named(), now=NOW, facts=facts, company=1, companies=(1,))
     lowering, order = lowering_for(version), sales.model("sale.order")
     blocks = []
     for line in DOMAINS.read_text(encoding="utf-8").splitlines():

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vallum.cli import access, check, demo, odoo, records
+from vallum.cli import access, check, demo, odoo, records, roles
 from vallum.cli.failure import ERROR, usage_error
 from vallum.cli.options import command, examples
 from vallum.cli.shell import Shell
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 app.add_typer(access.app)
 app.add_typer(odoo.app)
+app.add_typer(roles.app)
 records.register(app)
 check.register(app)
 demo.register(app)

@@ -21,6 +21,7 @@ from vallum.schema import Gap, Schema
 
 if TYPE_CHECKING:
     from vallum.analysis import Explanation, Holder, Snapshot
+    from vallum.facade.roles import Roles
 
 __all__ = ["Vallum"]
 
@@ -80,6 +81,13 @@ class Vallum:
     def check(self, *, progress: Progress = NO_PROGRESS) -> Check:
         """Whether every record rule can be bound for every active user it is for, and read as a filter."""
         return check(self.application, progress=progress)
+
+    @property
+    def roles(self) -> Roles:
+        """The policy inside PostgreSQL: roles, GRANT and row level security."""
+        from vallum.facade.roles import Roles
+
+        return Roles(self.application)
 
     # Somebody's eyes
 

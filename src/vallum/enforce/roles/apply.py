@@ -5,20 +5,40 @@ One transaction: either the whole plan holds afterwards, or nothing has changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import psycopg
 
-from vallum.enforce.roles.base import BASE, DROP_BASE
+from vallum.enforce.roles.base import BASE, DROP_BASE, FORGET_PLANS
 from vallum.enforce.roles.expressions import HELPERS
-from vallum.enforce.roles.plan import Item, Plan, Relation
+from vallum.enforce.roles.found import (
+    Relation,
+    RolesRefused,
+    check_rights,
+    check_roles,
+    is_applied,
+    read_relations,
+)
+from vallum.enforce.roles.items import Item, undo_role
+from vallum.enforce.roles.plan import Plan
 from vallum.kernel import NO_PROGRESS, Progress
 
-__all__ = ["Changes", "apply", "changes", "drop", "read_relations"]
+__all__ = ["Changes", "Relation", "apply", "changes", "drop", "read_relations"]
 
 Connection = psycopg.Connection[Any]
+T = TypeVar("T")
+# Statements that go to the server together.
+_TOGETHER: Final = 200
+_REFUSALS: Final = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.DependentObjectsStillExist,
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.DuplicateSchema,
+)
+# What decides for whom a kept plan was made.
+_MEMBERSHIPS: Final = frozenset({"user", "membership", "values"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +56,22 @@ class Changes:
 
     def statements(self) -> list[str]:
         """The exact SQL."""
-        return [*([BASE] if self.base else []), *(u for _, _, u in self.undo), *(i.make for i in self.make)]
+        return [
+            *([BASE] if self.base else []),
+            *(u for _, _, u in self.undo if u),
+            *(i.make for i in self.make),
+            *([FORGET_PLANS] if self._moves_users else []),
+        ]
 
-
-def read_relations(connection: Connection, schema: str = "public") -> dict[str, Relation]:
-    """The tables and views of a schema, with their columns and whether they are ours to guard."""
-    rows = connection.execute(
-        "SELECT c.relname, c.relkind::text, r.rolname, pg_has_role(r.oid, 'USAGE'),"
-        " array_agg(a.attname::text ORDER BY a.attnum)"
-        " FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner JOIN pg_attribute a ON a.attrelid = c.oid"
-        " WHERE c.relnamespace = %s::regnamespace AND c.relkind IN ('r','p','v','m')"
-        " AND a.attnum > 0 AND NOT a.attisdropped GROUP BY 1, 2, 3, 4",
-        (schema,),
-    ).fetchall()
-    return {n: Relation(n, kind, owner, tuple(columns), mine) for n, kind, owner, mine, columns in rows}
+    @property
+    def _moves_users(self) -> bool:
+        kinds = {kind for kind, _, _ in self.undo} | {i.kind for i in self.make}
+        return not self.base and bool(kinds & _MEMBERSHIPS)
 
 
 def changes(connection: Connection, plan: Plan) -> Changes:
     """What has to be done for a plan."""
-    there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"{HELPERS}.applied",)).fetchone()
-    if not there or not there[0]:
+    if not is_applied(connection):
         return Changes((), plan.items, base=True)
     rows = connection.execute(
         f"SELECT kind, name, digest, undo FROM {HELPERS}.applied ORDER BY position DESC"  # noqa: S608
@@ -69,50 +85,98 @@ def changes(connection: Connection, plan: Plan) -> Changes:
 
 
 def apply(connection: Connection, plan: Plan, *, progress: Progress = NO_PROGRESS) -> Changes:
-    """Carry out a plan in one transaction and say what was done."""
+    """Carry out a plan in one transaction and say what was done.
+
+    Raises: RolesRefused where the database does not let it; nothing is changed then.
+    """
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('vallum.roles'))")
         todo = changes(connection, plan)
-        if todo.base:
-            connection.execute(BASE)
+        if todo.is_empty:
+            return todo
+        check_rights(connection)
+        gone = {name for kind, name, _ in todo.undo if kind in ("role", "user")}
+        made = {i.name for i in todo.make if i.kind in ("role", "user")}
+        left = check_roles(connection, made - gone)
         progress.start(len(todo.undo) + len(todo.make), "policies and roles")
-        for kind, name, undo in todo.undo:
-            connection.execute(undo)
-            connection.execute(
-                f"DELETE FROM {HELPERS}.applied WHERE kind = %s AND name = %s",  # noqa: S608
-                (kind, name),
-            )
-            progress.advance()
-        position = {(i.kind, i.name): n for n, i in enumerate(plan.items)}
-        for item in todo.make:
-            connection.execute(item.make)
-            _remember(connection, item, position)
-            progress.advance()
+        _carry_out(connection, [undo_role(name) for name in left], "a role left behind")
+        if todo.base:
+            _carry_out(connection, [BASE], "the schema of helpers")
+        _undo(connection, todo.undo, progress)
+        _make(connection, plan, todo.make, progress)
+        if todo._moves_users:
+            connection.execute(FORGET_PLANS)
         progress.done()
     return todo
 
 
-def _remember(connection: Connection, item: Item, position: Mapping[tuple[str, str], int]) -> None:
-    connection.execute(
-        f"INSERT INTO {HELPERS}.applied VALUES (%s, %s, %s, %s, %s)",  # noqa: S608
-        (position[item.kind, item.name], item.kind, item.name, item.digest, item.undo),
+def _undo(connection: Connection, stale: Sequence[tuple[str, str, str]], progress: Progress) -> None:
+    for some in _together(stale):
+        _carry_out(connection, [undo for _, _, undo in some if undo], f"undoing {some[0][0]} {some[0][1]} …")
+        connection.cursor().executemany(
+            f"DELETE FROM {HELPERS}.applied WHERE kind = %s AND name = %s",  # noqa: S608
+            [(kind, name) for kind, name, _ in some],
+        )
+        progress.advance(len(some))
+
+
+def _make(connection: Connection, plan: Plan, items: Sequence[Item], progress: Progress) -> None:
+    position = {(i.kind, i.name): n for n, i in enumerate(plan.items)}
+    for some in _together(items):
+        _carry_out(connection, [item.make for item in some], f"{some[0].kind} {some[0].name} …")
+        connection.cursor().executemany(
+            f"INSERT INTO {HELPERS}.applied VALUES (%s, %s, %s, %s, %s)",  # noqa: S608
+            [(position[i.kind, i.name], i.kind, i.name, i.digest, i.undo) for i in some],
+        )
+        progress.advance(len(some))
+
+
+def _carry_out(connection: Connection, statements: Sequence[str], what: str) -> None:
+    """Statements in one go. Raises RolesRefused with the server's own words."""
+    if not statements:
+        return
+    try:
+        with connection.transaction():
+            connection.execute(";\n".join(statements))
+    except _REFUSALS as error:
+        raise _refused(connection, statements, error, what) from error
+
+
+def _refused(
+    connection: Connection, statements: Sequence[str], error: psycopg.Error, what: str
+) -> RolesRefused:
+    """What went wrong, and in which statement: they are tried one by one."""
+    culprit = statements[0]
+    try:
+        with connection.transaction(force_rollback=True):
+            for culprit in statements:
+                connection.execute(culprit)
+    except psycopg.Error as again:
+        error = again
+    denied = isinstance(error, psycopg.errors.InsufficientPrivilege)
+    return RolesRefused(
+        f"{error.diag.message_primary or error}: `{culprit[:200]}`; nothing was changed",
+        where=what,
+        fix="connect as a superuser, or as the owner of the database and its tables with CREATEROLE"
+        if denied
+        else error.diag.message_detail or "rename or drop what is in the way",
     )
+
+
+def _together(things: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(things), _TOGETHER):
+        yield things[start : start + _TOGETHER]
 
 
 def drop(connection: Connection) -> int:
     """Undo everything that was applied and say how much it was."""
     with connection.transaction():
-        there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"{HELPERS}.applied",)).fetchone()
-        if not there or not there[0]:
+        if not is_applied(connection):
             return 0
-        rows: Sequence[tuple[Any, ...]] = connection.execute(
+        rows = connection.execute(
             f"SELECT undo FROM {HELPERS}.applied ORDER BY position DESC"  # noqa: S608
         ).fetchall()
-        _each(connection, (undo for (undo,) in rows))
-        connection.execute(DROP_BASE)
+        for some in _together(rows):
+            _carry_out(connection, [undo for (undo,) in some if undo], "undoing")
+        _carry_out(connection, [DROP_BASE], "the schema of helpers")
     return len(rows)
-
-
-def _each(connection: Connection, statements: Iterable[str]) -> None:
-    for statement in statements:
-        connection.execute(statement)

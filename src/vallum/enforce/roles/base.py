@@ -12,13 +12,16 @@ from typing import Final
 
 from vallum.enforce.roles.expressions import HELPERS
 
-__all__ = ["BASE", "DROP_BASE", "SHOWN"]
+__all__ = ["BASE", "DROP_BASE", "FORGET_PLANS", "FUNCTIONS", "SHOWN"]
 
 SHOWN: Final = "vallum"
 
+# PL/pgSQL keeps its plans for a session, which SQL functions do not before PostgreSQL 18.
+_FIXED: Final = "LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
+
 BASE: Final = f"""
 CREATE SCHEMA IF NOT EXISTS {SHOWN};
-CREATE SCHEMA IF NOT EXISTS {HELPERS};
+CREATE SCHEMA {HELPERS};
 REVOKE ALL ON SCHEMA {HELPERS} FROM PUBLIC;
 CREATE TABLE {HELPERS}.users (role_name name PRIMARY KEY, user_id integer NOT NULL UNIQUE);
 CREATE TABLE {HELPERS}.members (
@@ -34,26 +37,55 @@ CREATE TABLE {HELPERS}.applied (
     position integer NOT NULL, kind text, name text, digest text NOT NULL, undo text NOT NULL,
     PRIMARY KEY (kind, name));
 CREATE VIEW {SHOWN}.login_roles AS SELECT user_id, role_name FROM {HELPERS}.users;
-CREATE FUNCTION {HELPERS}.companies(who name) RETURNS integer[]
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(array_agg(c.company_id ORDER BY coalesce(array_position(w.ids, c.company_id), c.company_id)), '{{}}')
-    FROM {HELPERS}.companies c,
-         (SELECT string_to_array(nullif(current_setting('vallum.companies', true), ''), ',')::integer[] AS ids) w
-    WHERE c.role_name = who AND (w.ids IS NULL OR c.company_id = ANY (w.ids)) $$;
-CREATE FUNCTION {HELPERS}.ints(who name, place integer) RETURNS integer[]
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE $2 WHEN 1 THEN {HELPERS}.companies($1)
-                   WHEN 2 THEN ({HELPERS}.companies($1))[1:1]
-                   ELSE coalesce((SELECT b.ints FROM {HELPERS}.bindings b
-                                  WHERE b.role_name = $1 AND b.place = $2), '{{}}') END $$;
-CREATE FUNCTION {HELPERS}.texts(who name, place integer) RETURNS text[]
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce((SELECT b.texts FROM {HELPERS}.bindings b
-                     WHERE b.role_name = $1 AND b.place = $2), '{{}}') $$;
-CREATE FUNCTION {HELPERS}.member_of(who name, groups integer[]) RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT EXISTS (SELECT FROM {HELPERS}.members m
-                   WHERE m.role_name = $1 AND m.group_id = ANY ($2)) $$;
-"""
+"""  # noqa: S608 - names of our own
 
-DROP_BASE: Final = f"DROP SCHEMA IF EXISTS {SHOWN} CASCADE; DROP SCHEMA IF EXISTS {HELPERS} CASCADE"
+FUNCTIONS: Final = f"""
+CREATE OR REPLACE FUNCTION {HELPERS}.companies(who name) RETURNS integer[] {_FIXED} AS $$
+DECLARE wanted integer[] := string_to_array(nullif(current_setting('vallum.companies', true), ''), ',');
+BEGIN RETURN (
+    SELECT coalesce(
+        array_agg(c.company_id ORDER BY coalesce(array_position(wanted, c.company_id), c.company_id)), '{{}}')
+    FROM {HELPERS}.companies c
+    WHERE c.role_name = $1 AND (wanted IS NULL OR c.company_id = ANY (wanted)));
+END $$;
+CREATE OR REPLACE FUNCTION {HELPERS}.ints(who name, place integer) RETURNS integer[] {_FIXED} AS $$
+BEGIN
+    IF $2 = 1 THEN RETURN {HELPERS}.companies($1); END IF;
+    IF $2 = 2 THEN RETURN ({HELPERS}.companies($1))[1:1]; END IF;
+    RETURN coalesce((SELECT b.ints FROM {HELPERS}.bindings b
+                     WHERE b.role_name = $1 AND b.place = $2), '{{}}');
+END $$;
+CREATE OR REPLACE FUNCTION {HELPERS}.texts(who name, place integer) RETURNS text[] {_FIXED} AS $$
+BEGIN
+    RETURN coalesce((SELECT b.texts FROM {HELPERS}.bindings b
+                     WHERE b.role_name = $1 AND b.place = $2), '{{}}');
+END $$;
+CREATE OR REPLACE FUNCTION {HELPERS}.member_of(who name, groups integer[]) RETURNS boolean {_FIXED} AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM {HELPERS}.members m WHERE m.role_name = $1 AND m.group_id = ANY ($2));
+END $$;
+CREATE OR REPLACE FUNCTION {HELPERS}.free_of(who name, groups integer[]) RETURNS boolean {_FIXED} AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM {HELPERS}.users u WHERE u.role_name = $1)
+       AND NOT EXISTS (SELECT FROM {HELPERS}.members m
+                       WHERE m.role_name = $1 AND m.group_id = ANY ($2));
+END $$;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {HELPERS} TO PUBLIC;
+"""  # noqa: S608 - names of our own
+
+# A plan that is kept holds the policies of the groups its role was in. PostgreSQL 18 plans anew by itself
+# when a membership goes; a change of a function that a policy calls makes sure of it everywhere.
+FORGET_PLANS: Final = (
+    f"ALTER FUNCTION {HELPERS}.member_of(name, integer[]) STABLE;"
+    f" ALTER FUNCTION {HELPERS}.free_of(name, integer[]) STABLE"
+)
+
+# The schema that is shown may hold more than ours: it goes only when it is empty.
+DROP_BASE: Final = f"""
+DROP SCHEMA {HELPERS} CASCADE;
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = '{SHOWN}'::regnamespace)
+       AND NOT EXISTS (SELECT FROM pg_proc WHERE pronamespace = '{SHOWN}'::regnamespace)
+    THEN DROP SCHEMA {SHOWN} RESTRICT; END IF;
+END $$;
+"""  # noqa: S608 - names of our own

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from psycopg import sql
 
-__all__ = ["RoleNames", "literal", "quoted"]
+__all__ = ["RoleNames", "key_of", "literal", "quoted"]
 
 
 def quoted(*names: str) -> str:
@@ -28,8 +30,11 @@ class RoleNames:
 
     @classmethod
     def of(cls, database: str) -> RoleNames:
-        """The names for a database: its own name, made plain."""
-        return cls("vallum_" + re.sub(r"[^a-z0-9_]", "_", database.lower())[:30])
+        """The names for a database: its own name, made plain; where that loses something, told apart."""
+        plain = re.sub(r"[^a-z0-9_]", "_", database.lower())[:30]
+        if plain != database:
+            plain = f"{plain[:21]}_{hashlib.sha256(database.encode()).hexdigest()[:8]}"
+        return cls(f"vallum_{plain}")
 
     @property
     def everyone(self) -> str:
@@ -44,6 +49,19 @@ class RoleNames:
         """The role of a user."""
         return f"{self.prefix}_user_{user}"
 
-    def columns(self, number: int) -> str:
-        """The role of users who see columns that others do not."""
-        return f"{self.prefix}_columns_{number}"
+    def columns(self, key: str) -> str:
+        """The role of users who may read the same columns; `key` follows from these."""
+        return f"{self.prefix}_columns_{key}"
+
+    def free(self, key: str) -> str:
+        """The role of users in none of some groups; `key` follows from these."""
+        return f"{self.prefix}_free_{key}"
+
+    def alike(self, key: str) -> str:
+        """The role of users of the same roles; `key` follows from these."""
+        return f"{self.prefix}_alike_{key}"
+
+
+def key_of(parts: Iterable[object]) -> str:
+    """A short name for a set of things, the same in any order."""
+    return hashlib.sha256("\n".join(sorted(map(str, parts))).encode()).hexdigest()[:12]

@@ -1,75 +1,34 @@
 """What the database has to hold for the policy to hold in it: a list of items, each with its undoing.
 
-Pure but for the relations it is told of. Items are in the order they are made; each is
-known by kind and name, and by a digest of what it says, so that a plan can be compared
-with what was applied before.
+Pure but for the relations it is told of. What cannot be held exactly is locked: nobody gets
+a grant on it.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from vallum.domain.ast import Open
-from vallum.domain.expression import Records, evaluate
 from vallum.enforce.application import Application
-from vallum.enforce.roles.columns import ColumnGrant, column_grants
-from vallum.enforce.roles.expressions import HELPERS, Helper, Library
-from vallum.enforce.roles.names import RoleNames, literal, quoted
-from vallum.enforce.roles.scopes import COMPANIES, RowPolicy, RuleCompiler
+from vallum.enforce.roles.base import FUNCTIONS
+from vallum.enforce.roles.code import hidden_by_code
+from vallum.enforce.roles.columns import Readers
+from vallum.enforce.roles.expressions import Library
+from vallum.enforce.roles.found import Relation
+from vallum.enforce.roles.items import Item, Locked, Plan
+from vallum.enforce.roles.links import link_grant, link_items, links
+from vallum.enforce.roles.names import RoleNames
+from vallum.enforce.roles.people import Grants, role_items, user_items
+from vallum.enforce.roles.scopes import COMPANIES, RuleCompiler
+from vallum.enforce.roles.tables import VIEWS, helper_items, table_items, target
 from vallum.kernel import NO_PROGRESS, Progress, VallumError
 from vallum.policy import Actor
 from vallum.schema import Model
 
-__all__ = ["Item", "Locked", "Plan", "Relation", "make_plan"]
+__all__ = ["VIEWS", "Item", "Locked", "Plan", "Relation", "make_plan"]
 
-VIEWS: Final = "vallum_views"
 CURRENT_COMPANY: Final = Open("company_id", False)
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """A table or view as it is: kind `r`, `p`, `v` or `m`, owner, columns."""
-
-    name: str
-    kind: str
-    owner: str
-    columns: tuple[str, ...]
-    mine: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One thing to make: the statements that do, and those that undo it."""
-
-    kind: str
-    name: str
-    make: str
-    undo: str
-
-    @property
-    def digest(self) -> str:
-        """What tells whether the item has changed."""
-        return hashlib.sha256(self.make.encode()).hexdigest()[:32]
-
-
-@dataclass(frozen=True, slots=True)
-class Locked:
-    """A table that no role may read, and why."""
-
-    model: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """All items, and what is locked."""
-
-    names: RoleNames
-    items: tuple[Item, ...]
-    locked: tuple[Locked, ...] = field(default=())
 
 
 def make_plan(
@@ -79,42 +38,19 @@ def make_plan(
     *,
     schema: str = "public",
     users: Iterable[int] | None = None,
+    code_models: bool = False,
     progress: Progress = NO_PROGRESS,
 ) -> Plan:
-    """The plan for an application. `users`: ids of those that get a role, all active ones by default."""
-    library = Library(schema, places={COMPANIES: 1, CURRENT_COMPANY: 2})
-    chosen = _actors(application, users)
-    compiler = RuleCompiler(
-        application.policy, application.schema, application.lowering, application.env(None), library
-    )
-    tables: list[Item] = []
-    locked: list[Locked] = []
-    taken: dict[str, str] = {}
-    grants: dict[frozenset[int], list[tuple[str, ColumnGrant]]] = {}
+    """The plan for an application. `users`: ids of those that get a role, all active ones by default.
+
+    `code_models`: models whose code hides records are read by their record rules alone, rather than locked.
+    """
+    planner = _Planner(application, relations, names, schema, _actors(application, users), code_models)
     for model in application.schema.models.values():
-        relation = relations.get(model.table)
-        if model.abstract or relation is None:
-            continue
-        other = taken.setdefault(model.table, model.name)
-        if other != model.name and compiler.rules(model).restricted:
-            locked.append(Locked(model.name, f"it shares its table with `{other}`"))
-            continue
-        try:
-            if other == model.name:
-                tables.extend(_table(application, model, relation, compiler, names, schema))
-        except VallumError as error:
-            locked.append(Locked(model.name, str(error)))
-            continue
-        for grant in column_grants(application, model, relation.columns, chosen):
-            grants.setdefault(grant.members, []).append((_target(relation, schema), grant))
-    items = [
-        *_roles(application, names),
-        *_helpers(library.helpers.values()),
-        *tables,
-        *_grants(grants, names),
-        *_users(application, chosen, names, grants, library, progress),
-    ]
-    return Plan(names, tuple(items), tuple(locked))
+        planner.model(model)
+    planner.links()
+    planner.bystanders()
+    return planner.plan(progress)
 
 
 def _actors(application: Application, users: Iterable[int] | None) -> list[Actor]:
@@ -126,160 +62,118 @@ def _actors(application: Application, users: Iterable[int] | None) -> list[Actor
     ]
 
 
-def _roles(application: Application, names: RoleNames) -> list[Item]:
-    everyone = quoted(names.everyone)
-    items = [_role(names.everyone), Item("schema", VIEWS, f"CREATE SCHEMA {VIEWS}; GRANT USAGE ON SCHEMA {VIEWS} TO {everyone}", f"DROP SCHEMA IF EXISTS {VIEWS} CASCADE")]  # fmt: skip
-    groups = sorted(application.policy.groups.values(), key=lambda g: g.id)
-    items.extend(_role(names.group(g.id)) for g in groups)
-    for group in groups:
-        for implied in sorted(group.implied):
-            items.append(_membership(names.group(implied), names.group(group.id)))
-    return items
+class _Planner:
+    """Gathers a plan model by model."""
 
-
-def _role(name: str) -> Item:
-    role = quoted(name)
-    make = f"CREATE ROLE {role} NOLOGIN INHERIT; COMMENT ON ROLE {role} IS 'made by Vallum'"
-    return Item("role", name, make, f"DROP OWNED BY {role}; DROP ROLE {role}")
-
-
-def _membership(role: str, member: str) -> Item:
-    make = f"GRANT {quoted(role)} TO {quoted(member)}"
-    return Item("membership", f"{member} in {role}", make, f"REVOKE {quoted(role)} FROM {quoted(member)}")
-
-
-def _helpers(helpers: Iterable[Helper]) -> list[Item]:
-    found = []
-    for helper in helpers:
-        body = f"$vallum$ {helper.body} $vallum$"
-        make = (
-            f"CREATE FUNCTION {helper.qualified}(name) RETURNS SETOF integer LANGUAGE sql STABLE SECURITY DEFINER"
-            f" SET search_path = pg_catalog, pg_temp AS {body}"
+    def __init__(
+        self,
+        application: Application,
+        relations: Mapping[str, Relation],
+        names: RoleNames,
+        schema: str,
+        actors: list[Actor],
+        code_models: bool,
+    ) -> None:
+        self.application, self.relations, self.names, self.schema = application, relations, names, schema
+        self.actors, self.code_models = actors, code_models
+        self.library = Library(schema, places={COMPANIES: 1, CURRENT_COMPANY: 2})
+        self.compiler = RuleCompiler(
+            application.policy, application.schema, application.lowering, application.env(None), self.library
         )
-        found.append(Item("helper", helper.name, make, f"DROP FUNCTION IF EXISTS {helper.qualified}(name)"))
-    return found
+        self.readers = Readers(application, actors)
+        self.grants = Grants(names)
+        self.tables: list[Item] = []
+        self.locked: list[Locked] = []
+        self.warnings: list[str] = []
+        self.ends: dict[str, Relation] = {}
+        self.restricted: set[str] = set()
+        self.ruled: set[frozenset[int]] = set()
+        self._owners: dict[str, str] = {}
 
+    def model(self, model: Model) -> None:
+        """The policies and grants of a model, or a lock."""
+        relation = self.relations.get(model.table)
+        if model.abstract or relation is None:
+            return
+        other = self._owners.setdefault(model.table, model.name)
+        try:
+            reason = self._reason(model, relation, other)
+            if reason is None and other == model.name:
+                self.tables += table_items(model, relation, self.compiler, self.names, self.schema)
+        except VallumError as error:
+            reason = str(error)
+        if reason is not None:
+            self.locked.append(Locked(model.name, reason))
+            return
+        self.ends[model.name] = relation
+        rules = self.compiler.rules(model)
+        if rules.restricted or relation.guarded:
+            self.restricted.add(model.name)
+        if rules.ruled_groups and relation.kind not in "vm":
+            self.ruled.add(rules.ruled_groups)
+        for grant in self.readers.grants(model, relation.columns):
+            self.grants.add(target(relation, self.schema), grant)
 
-def _target(relation: Relation, schema: str) -> str:
-    return quoted(VIEWS, relation.name) if relation.kind in "vm" else quoted(schema, relation.name)
+    def _reason(self, model: Model, relation: Relation, other: str) -> str | None:
+        """Why a model cannot be held exactly, if anything keeps it."""
+        if not relation.mine:
+            return f"its table belongs to {relation.owner}"
+        if relation.widened:
+            return "a policy of others opens its table to everybody"
+        if other != model.name and (
+            self.compiler.rules(model).restricted or other in {locked.model for locked in self.locked}
+        ):
+            return f"it shares its table with `{other}`"
+        return None if self.code_models else hidden_by_code(model, self.application.named)
 
-
-def _table(
-    application: Application,
-    model: Model,
-    relation: Relation,
-    compiler: RuleCompiler,
-    names: RoleNames,
-    schema: str,
-) -> list[Item]:
-    rules = compiler.rules(model)
-    table = quoted(schema, relation.name)
-    if relation.kind in "vm":
-        return [_view(relation, compiler, rules, schema)]
-    policies = compiler.policies(rules)
-    if not policies:
-        return []
-    items = [
-        Item(
-            "row security",
-            relation.name,
-            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
-            f"ALTER TABLE IF EXISTS {table} DISABLE ROW LEVEL SECURITY",
+    def links(self) -> None:
+        """Relation tables, once all models are known."""
+        shut = {locked.model for locked in self.locked} | (
+            self.application.schema.models.keys() - self.ends.keys()
         )
-    ]
-    items.extend(_policy(p, relation.name, table, names) for p in policies)
-    return items
+        found, locked = links(self.application.schema, self.relations, self._owners, shut)
+        self.locked += locked
+        circles = {model: self.readers.of_model(model) for model in self.ends}
+        for link in found:
+            grant = link_grant(link, circles, self.readers.of_field)
+            if grant is not None:
+                self.tables += link_items(link, self.ends, self.restricted, self.names, self.schema)
+                self.grants.add(target(link.relation, self.schema), grant)
 
+    def bystanders(self) -> None:
+        """What of others touches the plan, or reads past it."""
+        guarded = {item.name for item in self.tables if item.kind == "row security"}
+        for relation in self.relations.values():
+            name = f"{self.schema}.{relation.name}"
+            if relation.public:
+                self.warnings.append(f"everybody may read columns of {name}: revoke it from PUBLIC")
+            if relation.foreign:
+                self.warnings.append(f"{name} has policies of others: {', '.join(relation.foreign)}")
+            elif relation.guarded:
+                self.warnings.append(f"{name} has row level security of others, which hides its rows")
+            if relation.name in guarded and relation.readers:
+                self.warnings.append(
+                    f"{', '.join(relation.readers)} may read {name}, and will see no row of it:"
+                    " give them BYPASSRLS or a policy"
+                )
 
-def _policy(policy: RowPolicy, relation: str, table: str, names: RoleNames) -> Item:
-    kind = "PERMISSIVE" if policy.permissive else "RESTRICTIVE"
-    if policy.groups is not None:
-        roles = ", ".join(quoted(names.group(g)) for g in sorted(policy.groups))
-    else:
-        roles = quoted(names.everyone) if policy.permissive else "PUBLIC"
-    name = quoted(policy.name)
-    make = f"CREATE POLICY {name} ON {table} AS {kind} FOR SELECT TO {roles} USING ({policy.using})"
-    return Item("policy", f"{relation}: {policy.name}", make, f"DROP POLICY IF EXISTS {name} ON {table}")
-
-
-def _view(relation: Relation, compiler: RuleCompiler, rules: object, schema: str) -> Item:
-    view, source = quoted(VIEWS, relation.name), quoted(schema, relation.name)
-    columns = ", ".join(quoted(c) for c in relation.columns)
-    make = f"CREATE VIEW {view} WITH (security_barrier) AS SELECT {columns} FROM {source}"
-    if rules.restricted:  # type: ignore[attr-defined]
-        helper = compiler.visible(rules)  # type: ignore[arg-type]
-        make += f" WHERE id IN (SELECT {helper.qualified}(current_user))"
-    return Item("view", relation.name, make, f"DROP VIEW IF EXISTS {view}")
-
-
-def _grants(
-    grants: Mapping[frozenset[int], Sequence[tuple[str, ColumnGrant]]], names: RoleNames
-) -> list[Item]:
-    items = []
-    for number, members in enumerate(sorted(grants, key=sorted), 1):
-        role = names.columns(number)
-        items.append(_role(role))
-        for target, grant in grants[members]:
-            columns = "" if grant.columns is None else " (" + ", ".join(map(quoted, grant.columns)) + ")"
-            make = f"GRANT SELECT{columns} ON {target} TO {quoted(role)}"
-            undo = f"REVOKE SELECT{columns} ON {target} FROM {quoted(role)}"
-            items.append(Item("grant", f"{target} for {grant.model} to {role}", make, undo))
-    return items
-
-
-def _users(
-    application: Application,
-    actors: Sequence[Actor],
-    names: RoleNames,
-    grants: Mapping[frozenset[int], object],
-    library: Library,
-    progress: Progress,
-) -> list[Item]:
-    columns = {members: names.columns(n) for n, members in enumerate(sorted(grants, key=sorted), 1)}
-    items = []
-    progress.start(len(actors), "users")
-    for actor in actors:
-        roles = [names.everyone, *(names.group(g) for g in sorted(actor.groups))]
-        roles.extend(role for members, role in columns.items() if actor.user_id in members)
-        items.append(_user(application, actor, names.user(actor.user_id), roles, library))
-        progress.advance()
-    progress.done()
-    return items
-
-
-def _user(application: Application, actor: Actor, name: str, roles: Sequence[str], library: Library) -> Item:
-    role, text = quoted(name), literal(name)
-    lines = [
-        f"CREATE ROLE {role} NOLOGIN INHERIT",
-        f"COMMENT ON ROLE {role} IS 'made by Vallum'",
-        f"ALTER ROLE {role} SET search_path = {VIEWS}, public",
-        f"GRANT {', '.join(map(quoted, roles))} TO {role}",
-        f"INSERT INTO {HELPERS}.users VALUES ({text}, {actor.user_id})",
-    ]
-    for table, ids in (("members", sorted(actor.groups)), ("companies", sorted(actor.company_ids))):
-        if ids:
-            array = literal(list(ids))
-            lines.append(f"INSERT INTO {HELPERS}.{table} SELECT {text}, unnest({array}::int[])")
-    context = application.context(actor)
-    for place, number in library.places.items():
-        if number <= 2:
-            continue
-        value = evaluate(place.expression, context)
-        ints, texts = _bound(value)
-        lines.append(
-            f"INSERT INTO {HELPERS}.bindings VALUES"
-            f" ({text}, {number}, {literal(ints)}::int[], {literal(texts)}::text[])"
-        )
-    undo = f"DELETE FROM {HELPERS}.users WHERE role_name = {text}; DROP OWNED BY {role}; DROP ROLE {role}"
-    return Item("user", name, "; ".join(lines), undo)
-
-
-def _bound(value: object) -> tuple[list[int], list[str]]:
-    """A rule's value as arrays: numbers and texts."""
-    if isinstance(value, Records):
-        values: list[object] = list(value.ids)
-    else:
-        values = list(value) if isinstance(value, list | tuple | set) else [value]
-    kept = [v for v in values if v is not False and v is not None]
-    ints = [int(v) for v in kept if isinstance(v, int) and not isinstance(v, bool)]
-    return ints, [str(v) for v in kept if isinstance(v, str)]
+    def plan(self, progress: Progress) -> Plan:
+        """The plan, in the order it is carried out."""
+        items = [
+            Item("functions", "all", FUNCTIONS, ""),
+            *role_items(self.application, self.names, self.schema, self.ruled),
+            *helper_items(self.library.helpers.values()),
+            *self.tables,
+            *self.grants.items(),
+            *user_items(
+                self.application,
+                self.actors,
+                self.names,
+                self.grants,
+                self.ruled,
+                self.library,
+                self.warnings,
+                progress,
+            ),
+        ]
+        return Plan(self.names, tuple(items), tuple(self.locked), tuple(self.warnings))

@@ -30,12 +30,16 @@ USER, PARTNER, COMPANIES = (
 
 @dataclass(frozen=True, slots=True)
 class RowPolicy:
-    """One policy of a table. `groups` None: for everyone; `using` is SQL."""
+    """One policy of a table. `groups` None: for everyone; `using` is SQL.
+
+    `free_of`: for those in none of these groups alone.
+    """
 
     name: str
     using: str
     permissive: bool
     groups: frozenset[int] | None = None
+    free_of: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +128,8 @@ class RuleCompiler:
             for rule, condition in rules.group_filters
         )
         groups = sorted(rules.ruled_groups)
-        fallback = f"NOT (SELECT {_member('current_user', groups)})" if groups else "true"
-        found.append(RowPolicy("vallum_no_rule", fallback, permissive=True))
+        fallback = f"(SELECT {_free('current_user', groups)})" if groups else "true"
+        found.append(RowPolicy("vallum_no_rule", fallback, permissive=True, free_of=rules.ruled_groups))
         return found
 
     def _expression(self, at: Any, condition: Filter) -> str:
@@ -144,7 +148,7 @@ class RuleCompiler:
             where.append(column.in_(sa.select(sa.literal_column(f"{helper.qualified}($1)"))))
         if rules.group_filters:
             ways: list[ColumnElement[bool]] = [
-                sa.literal_column(f"NOT (SELECT {_member('$1', sorted(rules.ruled_groups))})", sa.Boolean())
+                sa.literal_column(f"(SELECT {_free('$1', sorted(rules.ruled_groups))})", sa.Boolean())
             ]
             for rule, condition in rules.group_filters:
                 member = sa.literal_column(f"(SELECT {_member('$1', sorted(rule.groups))})", sa.Boolean())
@@ -160,3 +164,7 @@ def _called(column: str, helper: Helper) -> str:
 
 def _member(who: str, groups: list[int]) -> str:
     return f"{HELPERS}.member_of({who}, ARRAY[{', '.join(map(str, groups))}]::int[])"
+
+
+def _free(who: str, groups: list[int]) -> str:
+    return f"{HELPERS}.free_of({who}, ARRAY[{', '.join(map(str, groups))}]::int[])"

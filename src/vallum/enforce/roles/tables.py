@@ -1,0 +1,95 @@
+"""Row level security of tables, and views that hold the rules of models over views.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from vallum.enforce.roles.expressions import Helper
+from vallum.enforce.roles.found import Relation
+from vallum.enforce.roles.items import Item
+from vallum.enforce.roles.names import RoleNames, key_of, literal, quoted
+from vallum.enforce.roles.scopes import ModelRules, RowPolicy, RuleCompiler
+from vallum.schema import Model
+
+__all__ = ["VIEWS", "helper_items", "row_security", "table_items", "target"]
+
+VIEWS: Final = "vallum_views"
+
+
+def target(relation: Relation, schema: str) -> str:
+    """What is granted in a relation's place."""
+    return quoted(VIEWS, relation.name) if relation.kind in "vm" else quoted(schema, relation.name)
+
+
+def helper_items(helpers: Iterable[Helper]) -> list[Item]:
+    """The helpers as functions that run as their owner."""
+    found = []
+    for helper in helpers:
+        function = f"{helper.qualified}(name)"
+        make = (
+            f"CREATE FUNCTION {function} RETURNS SETOF integer LANGUAGE sql STABLE SECURITY DEFINER"
+            f" SET search_path = pg_catalog, pg_temp AS {literal(helper.body)};"
+            f" GRANT EXECUTE ON FUNCTION {function} TO PUBLIC"
+        )
+        found.append(Item("helper", helper.name, make, f"DROP FUNCTION IF EXISTS {function}"))
+    return found
+
+
+def table_items(
+    model: Model, relation: Relation, compiler: RuleCompiler, names: RoleNames, schema: str
+) -> list[Item]:
+    """What holds a model's rules on its relation; nothing where it has none.
+
+    Raises: UnsupportedDomain and kin for a rule that cannot be compiled.
+    """
+    rules = compiler.rules(model)
+    if relation.kind in "vm":
+        return [_view(relation, compiler, rules, schema)]
+    policies = compiler.policies(rules)
+    if not policies:
+        return []
+    return [*row_security(relation, schema), *(_policy(p, relation.name, schema, names) for p in policies)]
+
+
+def row_security(relation: Relation, schema: str) -> list[Item]:
+    """Row level security switched on, unless it was on before us."""
+    if relation.guarded:
+        return []
+    table = quoted(schema, relation.name)
+    return [
+        Item(
+            "row security",
+            relation.name,
+            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+            f"ALTER TABLE IF EXISTS {table} DISABLE ROW LEVEL SECURITY",
+        )
+    ]
+
+
+def _policy(policy: RowPolicy, relation: str, schema: str, names: RoleNames) -> Item:
+    table = quoted(schema, relation)
+    kind = "PERMISSIVE" if policy.permissive else "RESTRICTIVE"
+    if policy.free_of:
+        # A role of its own keeps this way out of the plans of all others: an OR would cost them the index.
+        roles = quoted(names.free(key_of(policy.free_of)))
+    elif policy.groups is not None:
+        roles = ", ".join(quoted(names.group(g)) for g in sorted(policy.groups))
+    else:
+        roles = quoted(names.everyone) if policy.permissive else "PUBLIC"
+    name = quoted(policy.name)
+    make = f"CREATE POLICY {name} ON {table} AS {kind} FOR SELECT TO {roles} USING ({policy.using})"
+    return Item("policy", f"{relation}: {policy.name}", make, f"DROP POLICY IF EXISTS {name} ON {table}")
+
+
+def _view(relation: Relation, compiler: RuleCompiler, rules: ModelRules, schema: str) -> Item:
+    view, source = quoted(VIEWS, relation.name), quoted(schema, relation.name)
+    columns = ", ".join(quoted(c) for c in relation.columns)
+    make = f"CREATE VIEW {view} WITH (security_barrier) AS SELECT {columns} FROM {source}"  # noqa: S608
+    if rules.restricted:
+        helper = compiler.visible(rules)
+        make += f" WHERE id IN (SELECT {helper.qualified}(current_user))"
+    return Item("view", relation.name, make, f"DROP VIEW IF EXISTS {view}")

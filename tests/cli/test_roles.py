@@ -1,0 +1,189 @@
+"""`vallum roles`: plan, apply, status, logins and drop, and their exit codes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from examples.trading import generate
+from tests.support.command import Outcome, program, run
+from tests.support.company import METADATA, POLICY
+from tests.support.odoo import OdooReference
+from tests.support.server import run_folder
+from vallum.postgres import EmbeddedServer, connect
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module")
+def database(pg_server: EmbeddedServer) -> Iterator[str]:
+    """A company of its own: roles are made and dropped in it."""
+    name = f"cli_roles_{os.getpid()}"
+    made = pg_server.create_database(name)
+    generate(made, rows=2_000)
+    yield made
+    pg_server.drop_database(name)
+
+
+@pytest.fixture
+def vallum(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    """Run a command on it, and leave nothing applied."""
+    monkeypatch.setenv("VALLUM_DSN", database)
+    monkeypatch.setenv("VALLUM_METADATA", METADATA)
+    monkeypatch.setenv("VALLUM_POLICY", POLICY)
+    yield run
+    run("roles", "drop", "--yes")
+
+
+def test_nothing_applied_is_no_clean_state(vallum: Command) -> None:
+    """A check that runs by a timer tells it."""
+    done = vallum("roles", "status")
+    assert done.code == 1
+    assert "nothing applied" in done.out
+
+
+def test_plan_changes_nothing_and_shows_the_statements(vallum: Command) -> None:
+    """What is shown can be read before anything happens."""
+    shown = vallum("roles", "plan")
+    assert shown.code == 0
+    assert "policies" in shown.out
+    sql = vallum("roles", "plan", "--sql").out
+    assert sql.startswith("BEGIN;\n")
+    assert sql.endswith("COMMIT;\n")
+    assert "CREATE POLICY" in sql
+    assert vallum("roles", "plan", "--json").json["changes"]["user"]["new"] == 28
+    assert vallum("roles", "status").code == 1
+
+
+def test_statements_of_a_plan_are_what_applying_does(vallum: Command, database: str) -> None:
+    """Each of them is SQL that PostgreSQL takes as it stands."""
+    sql = vallum("roles", "plan", "--sql").out.removeprefix("BEGIN;").rstrip().removesuffix("COMMIT;")
+    with connect(database, readonly=False) as connection:
+        connection.execute(sql.encode())
+        row = connection.execute("SELECT count(*) FROM vallum.login_roles").fetchone()
+        connection.rollback()
+    assert row == (28,)
+
+
+def test_apply_then_status_is_clean_and_drop_leaves_nothing(vallum: Command, database: str) -> None:
+    """The whole way, and back."""
+    done = vallum("roles", "apply", "--yes")
+    assert done.code == 0
+    assert "✔ applied" in done.out
+    assert "nothing to do" in vallum("roles", "apply", "--yes").out
+    status = vallum("roles", "status")
+    assert status.code == 0, status.out
+    assert "for 28 users" in status.out
+    assert vallum("roles", "drop", "--yes", "--json").json["undone"] > 100
+    assert "nothing applied" in vallum("roles", "status").out
+    with connect(database) as connection:
+        roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE %s"
+        prefix = f"vallum_{connection.info.dbname}_%"
+        assert connection.execute(roles, (prefix,)).fetchone() == (0,)
+
+
+def test_tampering_ends_status_with_one_until_applied_again(vallum: Command, database: str) -> None:
+    """A policy that is gone is named, and put back."""
+    vallum("roles", "apply", "--yes")
+    with connect(database, readonly=False, autocommit=True) as connection:
+        connection.execute("DROP POLICY vallum_no_rule ON crm_lead")
+    done = vallum("roles", "status")
+    assert done.code == 1
+    assert "crm_lead: vallum_no_rule" in done.out
+    assert vallum("roles", "status", "--json").json["drift"][0]["change"] == "missing"
+    assert "made anew" in vallum("roles", "apply", "--yes").out
+    assert vallum("roles", "status").code == 0
+
+
+def test_program_is_not_asked(vallum: Command) -> None:
+    """JSON and a question do not go together."""
+    for command in ("apply", "drop"):
+        done = vallum("roles", command, "--json")
+        assert done.code == 2
+        assert "--yes" in done.error["fix"]
+
+
+def test_unanswered_question_applies_nothing(vallum: Command, database: str, tmp_path: Path) -> None:
+    """Without a terminal, and without --yes."""
+    environ = {"VALLUM_DSN": database, "VALLUM_METADATA": METADATA, "VALLUM_POLICY": POLICY}
+    assert program("roles", "apply", folder=tmp_path, environ=environ).code == 2
+    assert vallum("roles", "status").code == 1
+
+
+def test_chosen_users_alone_get_a_role(vallum: Command) -> None:
+    """And a name nobody has is an error."""
+    vallum("roles", "apply", "--yes", "--users", "marie,paul")
+    assert vallum("roles", "status", "--json").json["users"] == 2
+    assert vallum("roles", "login", "bruno").code == 2
+    assert vallum("roles", "plan", "--users", "mari").code == 2
+
+
+def test_login_without_password_shows_the_settings_of_the_server(vallum: Command) -> None:
+    """For certificates: who is let in, and as whom."""
+    vallum("roles", "apply", "--yes", "--users", "marie")
+    done = vallum("roles", "login", "marie", "--no-password")
+    assert done.code == 0
+    assert "hostssl" in done.out
+    assert "cert map=vallum" in done.out
+    assert vallum("roles", "login", "marie", "--no-password", "--disable").code == 2
+
+
+def test_disable_shuts_the_login(vallum: Command) -> None:
+    """Status lists who may sign in."""
+    vallum("roles", "apply", "--yes", "--users", "marie")
+    vallum("roles", "login", "marie")
+    assert vallum("roles", "status", "--json").json["logins"][0]["login"] == "marie"
+    assert "can no longer sign in" in vallum("roles", "login", "marie", "--disable").out
+    assert vallum("roles", "status", "--json").json["logins"] == []
+
+
+def test_advise_lists_indexes(vallum: Command) -> None:
+    """In JSON and for people."""
+    assert vallum("roles", "advise").code == 0
+    assert set(vallum("roles", "advise", "--rows", "10", "--json").json) == {"wanted", "lost"}
+
+
+@pytest.mark.slow
+def test_password_lets_in_and_a_new_one_takes_its_place(
+    pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a server that asks for passwords, with the eyes of the user."""
+    with EmbeddedServer(run_folder(pytestconfig) / f"scram-{os.getpid()}", durable=False) as server:
+        dsn = server.create_database("shop")
+        generate(dsn, rows=2_000)
+        rules = "local all postgres trust\nlocal all all scram-sha-256\n"
+        (server.data / "pg_hba.conf").write_text(rules)
+        with connect(dsn, readonly=False, autocommit=True) as connection:
+            connection.execute("SELECT pg_reload_conf()")
+        for name, value in (("DSN", dsn), ("METADATA", METADATA), ("POLICY", POLICY)):
+            monkeypatch.setenv(f"VALLUM_{name}", value)
+        run("roles", "apply", "--yes")
+        first, second = (run("roles", "login", "marie", "--json").json for _ in range(2))
+        seen = run("search", "marie", "crm.lead", "--all", "--companies", "all", "--json").json["count"]
+        with psycopg.connect(dsn, user=second["role"], password=second["password"]) as session:
+            assert session.execute("SELECT count(*) FROM crm_lead").fetchone() == (seen,)
+        for password in (first["password"], "", second["password"] + "x"):
+            with pytest.raises(psycopg.OperationalError):
+                psycopg.connect(dsn, user=second["role"], password=password)
+
+
+@pytest.mark.slow
+def test_odoo_database_is_applied_and_dropped(
+    odoo18: OdooReference, odoo18_copy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An Odoo database, its locked models named, and nothing left behind."""
+    monkeypatch.setenv("VALLUM_DSN", odoo18_copy)
+    monkeypatch.setenv("VALLUM_REGISTRY", str(odoo18.registry))
+    try:
+        done = run("roles", "apply", "--yes", "--json")
+        assert done.code == 0, done.err
+        assert "ir.attachment" in {at["model"] for at in done.json["locked"]}
+        status = run("roles", "status")
+        assert status.code == 0, status.out
+    finally:
+        assert run("roles", "drop", "--yes").code == 0
+    assert run("roles", "status", "--json").json["applied"] is False
