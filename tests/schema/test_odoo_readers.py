@@ -53,7 +53,7 @@ def test_registry_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
         b"[]",
         b'{"odoo": "18.0"}',
         b"\x1f\x8b broken",
-        gzip.compress(b"{}")[:-4],
+        pytest.param(gzip.compress(b"{}", mtime=0)[:-4], id="cut off"),
         b'{"odoo":"7.0","models":{}}',
     ],
 )
