@@ -16,13 +16,14 @@ from vallum.domain.ast import (
     to_list,
 )
 from vallum.domain.env import Access, Env, Facts
-from vallum.domain.expression import RecordReader, Records, RuleContext, evaluate, evaluate_domain
+from vallum.domain.expression import evaluate, evaluate_domain
 from vallum.domain.filter import Filter
 from vallum.domain.lower import Lowering, root
 from vallum.domain.lower18 import Lowering18
 from vallum.domain.lower19 import Lowering19
 from vallum.domain.named import Named, odoo_named
 from vallum.domain.parse import OPERATORS, parse, parse_text
+from vallum.domain.records import RecordReader, Records, RuleContext
 
 __all__ = [
     "FALSE",

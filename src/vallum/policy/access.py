@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Final
 
 from vallum.domain.env import Env
-from vallum.domain.expression import RuleContext
 from vallum.domain.filter import ALWAYS, Filter
 from vallum.domain.lower import Lowering, root
 from vallum.domain.named import Named
+from vallum.domain.records import RuleContext
 from vallum.kernel import AccessDenied, Operation
 from vallum.policy.decide import decide, may_read_field, scope
 from vallum.policy.decision import Scope

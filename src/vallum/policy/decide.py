@@ -12,7 +12,8 @@ from functools import lru_cache, partial
 from typing import Final
 
 from vallum.domain.ast import TRUE, Condition, Domain, all_of, any_of
-from vallum.domain.expression import RuleContext, evaluate_domain
+from vallum.domain.expression import evaluate_domain
+from vallum.domain.records import RuleContext
 from vallum.kernel import Operation
 from vallum.policy.decision import AppliedRule, Decision, Scope
 from vallum.policy.groups import admits

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from vallum.domain.ast import Open
-from vallum.domain.expression import Records, evaluate
+from vallum.domain.expression import evaluate
+from vallum.domain.records import Records
 from vallum.enforce.application import Application
 from vallum.enforce.roles.columns import ColumnGrant
 from vallum.enforce.roles.expressions import HELPERS, Library
