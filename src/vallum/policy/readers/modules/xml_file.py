@@ -65,7 +65,7 @@ class XmlFile:
                 fix="remove the DOCTYPE and write the text out",
             )
         if root.tag not in _ROOTS:
-            raise self._malformed(root, f"the root is <{root.tag}>", "use <odoo>")
+            raise self._malformed(root, f"the root is <{root.tag!s}>", "use <odoo>")
         self._children(root, noupdate=False)
 
     # -- elements ---------------------------------------------------------------------
