@@ -17,7 +17,7 @@ from vallum.enforce.roles.expressions import HELPERS, Library
 from vallum.enforce.roles.items import Item, role_item
 from vallum.enforce.roles.names import RoleNames, key_of, literal, quoted
 from vallum.enforce.roles.tables import VIEWS
-from vallum.kernel import NO_PROGRESS, Progress, VallumError
+from vallum.kernel import NO_PROGRESS, Progress, UnsupportedDomain, VallumError
 from vallum.policy import Actor
 
 __all__ = ["Grants", "role_items", "user_items"]
@@ -176,11 +176,17 @@ def _values(application: Application, actor: Actor, name: str, places: Mapping[O
 
 
 def _bound(value: object) -> tuple[list[int], list[str]]:
-    """A rule's value as arrays: numbers and texts."""
+    """A rule's value as arrays: whole numbers and texts.
+
+    Raises: UnsupportedDomain for any other value; left out it would open what `!=` and `not in` shut.
+    """
     if isinstance(value, Records):
         values: list[object] = list(value.ids)
     else:
         values = list(value) if isinstance(value, list | tuple | set) else [value]
     kept = [v for v in values if v is not False and v is not None]
-    ints = [int(v) for v in kept if isinstance(v, int) and not isinstance(v, bool)]
-    return ints, [str(v) for v in kept if isinstance(v, str)]
+    ints = [v for v in kept if isinstance(v, int) and not isinstance(v, bool)]
+    texts = [v for v in kept if isinstance(v, str)]
+    if len(ints) + len(texts) < len(kept):
+        raise UnsupportedDomain("a rule takes a value from the user that is no id, number or text")
+    return ints, texts
