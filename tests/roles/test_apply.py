@@ -13,6 +13,7 @@ import pytest
 
 import vallum
 from examples.trading import SECURITY, Base, generate
+from tests.support.odoo import OdooReference
 from vallum.domain import RuleContext, expression
 from vallum.enforce import Application
 from vallum.enforce.roles import people
@@ -120,6 +121,48 @@ def test_drop_leaves_nothing_behind(connection: Connection, planned: Planner) ->
     assert drop(connection) > 0
     assert state(connection) == before
     assert drop(connection) == 0
+
+
+def test_writing_leaves_nothing_behind_either(dsn: str, connection: Connection, planned: Planner) -> None:
+    """Triggers, sequences, policies for writing: gone with `drop`, and with a plan that only reads."""
+    before = state(connection)
+    application = application_of(dsn)
+    plan = make_plan(application, read_relations(connection), names_of(connection), writable=True)
+    application.database.close()
+    apply(connection, plan)
+    assert _writes(connection) > (100, 10)
+    assert apply(connection, plan).is_empty
+    apply(connection, planned())
+    assert _writes(connection) == (0, 0)
+    apply(connection, plan)
+    drop(connection)
+    assert _writes(connection) == (0, 0)
+    assert state(connection) == before
+
+
+def _writes(connection: Connection) -> tuple[int, int]:
+    row = connection.execute(
+        "SELECT (SELECT count(*) FROM pg_policy WHERE polcmd <> 'r'),"
+        " (SELECT count(*) FROM pg_trigger WHERE tgname = 'vallum_stamp')"
+    ).fetchone()
+    assert row
+    return row[0], row[1]
+
+
+@pytest.mark.slow
+def test_odoo_database_is_written_only_when_forced(odoo18_copy: str, odoo18: OdooReference) -> None:
+    """Odoo's code does more than its rules say; nothing is applied."""
+    with vallum.open(odoo18_copy, registry=odoo18.registry) as opened:
+        with pytest.raises(RolesRefused, match="this is an Odoo database") as refused:
+            opened.roles.apply(["admin"], writable=True)
+        assert "--force" in (refused.value.fix or "")
+        assert not opened.roles.status().applied
+        assert opened.roles.apply(["admin"], writable=True, force=True).plan.writable
+        # Later applies keep to it, as a timer asks for nothing.
+        assert opened.roles.plan().is_empty
+        assert opened.roles.apply(writable=False).changes.undo
+        assert not opened.roles.status().writable
+        opened.roles.drop()
 
 
 def test_drop_keeps_what_others_have_in_the_schema(connection: Connection, planned: Planner) -> None:

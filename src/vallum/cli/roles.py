@@ -34,6 +34,15 @@ Users = Annotated[
         show_default=False,
     ),
 ]
+Writable = Annotated[
+    bool | None,
+    typer.Option(
+        "--writable/--read-only",
+        help="Whether roles may write what their users may, later too; only read, if never said.",
+        show_default=False,
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Writable even in an Odoo database.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -42,11 +51,15 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 def plan(
     shell: Shell,
     users: Users = None,
+    writable: Writable = None,
+    force: Force = False,
     sql: Annotated[bool, typer.Option("--sql", help="The exact statements, and nothing else.")] = False,
 ) -> None:
     """Show what applying would change, and what would stay locked. Changes nothing."""
     with shell.open() as vallum:
-        found = vallum.roles.plan(_chosen(vallum, users), progress=shell.progress)
+        found = vallum.roles.plan(
+            _chosen(vallum, users), writable=writable, force=force, progress=shell.progress
+        )
         warnings = screen.warnings(vallum, found)
     if shell.json:
         shell.write(screen.proposal_data(found, warnings))
@@ -57,19 +70,33 @@ def plan(
         shell.show(*screen.proposal(found, warnings))
 
 
-@app.command(epilog=examples("vallum roles apply", "vallum roles apply --users marie,paul --yes"))
+@app.command(
+    epilog=examples(
+        "vallum roles apply",
+        "vallum roles apply --users marie,paul --yes",
+        "vallum roles apply --writable",
+        note="--writable lets SQL insert, update and delete what rights and rules let the user. An Odoo "
+        "database is written by Odoo: it takes --force as well.",
+    )
+)
 @command
-def apply(shell: Shell, users: Users = None, yes: Yes = False) -> int:
+def apply(
+    shell: Shell,
+    users: Users = None,
+    writable: Writable = None,
+    force: Force = False,
+    yes: Yes = False,
+) -> int:
     """Bring PostgreSQL to the policy, in one transaction."""
     with shell.open() as vallum:
         chosen = _chosen(vallum, users)
         if not yes:
             _cannot_ask(shell)
-            found = vallum.roles.plan(chosen, progress=shell.progress)
+            found = vallum.roles.plan(chosen, writable=writable, force=force, progress=shell.progress)
             shell.show(*screen.proposal(found, screen.warnings(vallum, found)))
             if not found.is_empty:
                 typer.confirm("Apply?", abort=True, err=True)
-        done = vallum.roles.apply(chosen, progress=shell.progress)
+        done = vallum.roles.apply(chosen, writable=writable, force=force, progress=shell.progress)
     if shell.json:
         shell.write(screen.applied_data(done))
     else:

@@ -46,6 +46,7 @@ _WORDS: Final = {
 }
 _MANY: Final = {
     "policy": "policies",
+    "trigger": "stamps of who has written",
     "row security": "tables with row security",
     "values": "values of users",
 }
@@ -80,6 +81,7 @@ def proposal(found: Proposal, said: Sequence[str]) -> Iterable[RenderableType]:
             "Changed by hand since the last apply, and so everything is made anew", _drift(found.drift)
         )
     yield from _locked(found.plan.locked)
+    yield from _read_only(found.plan.read_only)
     if said:
         yield titled("To know", *(Text(f"· {line}") for line in said))
 
@@ -100,7 +102,9 @@ def proposal_data(found: Proposal, said: Sequence[str]) -> dict[str, Any]:
         "empty": found.is_empty,
         "changes": _changes_data(found.changes),
         "drift": [d.as_dict() for d in found.drift],
+        "writable": found.plan.writable,
         "locked": _locked_data(found.plan.locked),
+        "read_only": _locked_data(found.plan.read_only),
         "warnings": list(said),
         "statements": found.changes.statements(),
     }
@@ -118,6 +122,7 @@ def applied(done: Applied) -> Iterable[RenderableType]:
     if done.left:
         yield titled("Not Vallum's, so left as it is; it counts nevertheless", _drift(done.left))
     yield from _locked(done.plan.locked)
+    yield from _read_only(done.plan.read_only)
 
 
 def applied_data(done: Applied) -> dict[str, Any]:
@@ -126,7 +131,9 @@ def applied_data(done: Applied) -> dict[str, Any]:
         "changes": _changes_data(done.changes),
         "repaired": [d.as_dict() for d in done.repaired],
         "left": [d.as_dict() for d in done.left],
+        "writable": done.plan.writable,
         "locked": _locked_data(done.plan.locked),
+        "read_only": _locked_data(done.plan.read_only),
     }
 
 
@@ -151,7 +158,9 @@ def _counts(todo: Changes) -> Iterable[RenderableType]:
     yield table
 
 
-def _locked(locked: Sequence[Locked]) -> Iterable[RenderableType]:
+def _locked(
+    locked: Sequence[Locked], title: str = "Locked: no role of Vallum's may read these"
+) -> Iterable[RenderableType]:
     if locked:
         because: dict[str, list[str]] = {}
         for at in locked:
@@ -159,7 +168,11 @@ def _locked(locked: Sequence[Locked]) -> Iterable[RenderableType]:
         table = plain("because", "models and tables")
         for reason, models in because.items():
             table.add_row(Text(reason), Text(_some(models)))
-        yield titled("Locked: no role of Vallum's may read these", table)
+        yield titled(title, table)
+
+
+def _read_only(found: Sequence[Locked]) -> Iterable[RenderableType]:
+    return _locked(found, "Read only: no role of Vallum's may do this to them")
 
 
 def _locked_data(locked: Sequence[Locked]) -> list[dict[str, str]]:
@@ -175,7 +188,8 @@ def status(found: Status) -> Iterable[RenderableType]:
         yield Text.assemble(_NO, "nothing applied: no role of Vallum's is in this database")
         return
     if found.is_clean:
-        yield Text.assemble(_YES, f"PostgreSQL holds today's policy, for {found.users:,} users")
+        may = "who may write" if found.writable else "who may only read"
+        yield Text.assemble(_YES, f"PostgreSQL holds today's policy, for {found.users:,} users, {may}")
     if found.drift:
         yield Text.assemble(_NO, f"{_things(found.drift)} not as Vallum left it")
         yield _drift(found.drift)
@@ -191,6 +205,7 @@ def status(found: Status) -> Iterable[RenderableType]:
     if found.logins:
         yield titled("May sign in", _logins(found))
     yield from _locked(found.locked)
+    yield from _read_only(found.read_only)
 
 
 def _logins(found: Status) -> RenderableType:

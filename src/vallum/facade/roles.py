@@ -23,7 +23,7 @@ from vallum.enforce.roles.login import Login
 from vallum.enforce.roles.names import RoleNames
 from vallum.enforce.roles.plan import Plan, make_plan
 from vallum.enforce.roles.repair import clear, renumber
-from vallum.enforce.roles.status import Status, choose, chosen, status
+from vallum.enforce.roles.status import Choice, Status, choose, chosen, status
 from vallum.kernel import NO_PROGRESS, Progress
 from vallum.postgres import connect, redact
 
@@ -73,33 +73,51 @@ class Roles:
         """The name of the database. Raises: ConnectionFailed."""
         return str(self._application.database.rows("SELECT current_database()")[0][0])
 
-    def plan(self, users: Users = None, *, progress: Progress = NO_PROGRESS) -> Proposal:
+    def plan(
+        self,
+        users: Users = None,
+        *,
+        writable: bool | None = None,
+        force: bool = False,
+        progress: Progress = NO_PROGRESS,
+    ) -> Proposal:
         """What applying would change. `users`: who gets a role; None: as at the last apply, else everyone.
+
+        `writable`: whether roles may write what their users may, or only read; None: as at the last apply,
+        else only read. On an Odoo database it takes `force`.
 
         Raises: ConnectionFailed, RolesRefused, UnknownUser.
         """
         with self._connection() as connection:
-            plan, _ = self._plan(connection, self._ids(connection, users), progress)
+            choice = self._choice(connection, users, writable, force)
+            plan, _ = self._plan(connection, choice, progress)
             found = drift(connection, plan.names)
             todo = Changes((), plan.items, True) if _is_repaired(found) else changes(connection, plan)
             return Proposal(plan, todo, found)
 
-    def apply(self, users: Users = None, *, progress: Progress = NO_PROGRESS) -> Applied:
-        """Bring the database to the policy, in one transaction; later applies keep to the same `users`.
+    def apply(
+        self,
+        users: Users = None,
+        *,
+        writable: bool | None = None,
+        force: bool = False,
+        progress: Progress = NO_PROGRESS,
+    ) -> Applied:
+        """Bring the database to the policy, in one transaction; later applies keep to `users` and `writable`.
 
         Raises: ConnectionFailed, RolesRefused, UnknownUser. Nothing is changed then.
         """
         with self._connection(readonly=False) as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(hashtext('vallum.roles'))")
-            ids = self._ids(connection, users)
-            plan, relations = self._plan(connection, ids, progress)
+            choice = self._choice(connection, users, writable, force)
+            plan, relations = self._plan(connection, choice, progress)
             if not any(relation.mine for relation in relations.values()):
                 raise RolesRefused(
                     "none of the tables belongs to the role of the connection",
                     where=redact(self._application.database.dsn),
                     fix="connect as the owner of the tables with CREATEROLE, or as a superuser",
                 )
-            return self._apply(connection, plan, ids, progress)
+            return self._apply(connection, plan, choice, progress)
 
     def status(self, *, progress: Progress = NO_PROGRESS) -> Status:
         """Whether the database still holds the policy, and today's.
@@ -107,9 +125,9 @@ class Roles:
         Raises: ConnectionFailed, RolesRefused.
         """
         with self._connection() as connection:
-            ids = self._ids(connection, None)
-            plan, _ = self._plan(connection, ids, progress)
-            return status(connection, plan, self._application.directory, ids)
+            choice = self._choice(connection, None, None, True)
+            plan, _ = self._plan(connection, choice, progress)
+            return status(connection, plan, self._application.directory, choice.users)
 
     def drop(self) -> int:
         """Undo everything, roles and logins included; says how much it was.
@@ -150,17 +168,15 @@ class Roles:
         with self._connection(readonly=not measure) as connection:
             return advise(connection, self._application, rows, measure=measure, progress=progress)
 
-    def _apply(
-        self, connection: Connection, plan: Plan, ids: list[int] | None, progress: Progress
-    ) -> Applied:
+    def _apply(self, connection: Connection, plan: Plan, choice: Choice, progress: Progress) -> Applied:
         found = drift(connection, plan.names)
         kept = logins.hold(connection, plan.names)
         if _is_repaired(found):
             clear(connection)
         foreign = foreign_entries(connection, plan.names)
         done = core.apply(connection, plan, progress=progress)
-        if chosen(connection) != ids:
-            choose(connection, ids)
+        if chosen(connection) != choice:
+            choose(connection, choice)
         if done.is_empty:
             return Applied(plan, done, (), found)
         renumber(connection, plan.items)
@@ -170,22 +186,36 @@ class Roles:
         return Applied(plan, done, repaired, drift(connection, plan.names))
 
     def _plan(
-        self, connection: Connection, ids: list[int] | None, progress: Progress
+        self, connection: Connection, choice: Choice, progress: Progress
     ) -> tuple[Plan, dict[str, Relation]]:
         self._application.forget()
         relations = read_relations(connection)
         # Somebody chosen once and dismissed since has no role any more.
         active = {user.id for user in self._application.directory if user.active}
-        users = None if ids is None else [user for user in ids if user in active]
-        names = self._names(connection)
-        return make_plan(self._application, relations, names, users=users, progress=progress), relations
+        users = None if choice.users is None else [user for user in choice.users if user in active]
+        plan = make_plan(
+            self._application,
+            relations,
+            self._names(connection),
+            users=users,
+            writable=choice.writable,
+            force=choice.forced,
+            progress=progress,
+        )
+        return plan, relations
 
-    def _ids(self, connection: Connection, users: Users) -> list[int] | None:
+    def _choice(self, connection: Connection, users: Users, writable: bool | None, force: bool) -> Choice:
+        """What is asked for now; where nothing is, what was asked for last."""
+        last = chosen(connection)
         if users == "all":
-            return None
-        if users is None:
-            return chosen(connection)
-        return [self._application.directory.find(who).id for who in users]
+            ids = None
+        elif users is None:
+            ids = last.users
+        else:
+            ids = tuple(sorted({self._application.directory.find(who).id for who in users}))
+        wanted = last.writable if writable is None else writable
+        # Forced once is forced: else a re-apply by a timer would fail.
+        return Choice(ids, wanted, wanted and (force or last.forced))
 
     @staticmethod
     def _names(connection: Connection) -> RoleNames:

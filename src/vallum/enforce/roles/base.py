@@ -16,6 +16,7 @@ __all__ = ["BASE", "DROP_BASE", "FORGET_PLANS", "FUNCTIONS", "SHOWN"]
 
 SHOWN: Final = "vallum"
 
+# The stamp cannot ask for `current_user`, which is its owner's: the role that was set, else who signed in.
 # PL/pgSQL keeps its plans for a session, which SQL functions do not before PostgreSQL 18.
 _FIXED: Final = "LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
 
@@ -69,6 +70,27 @@ BEGIN
     RETURN EXISTS (SELECT FROM {HELPERS}.users u WHERE u.role_name = $1)
        AND NOT EXISTS (SELECT FROM {HELPERS}.members m
                        WHERE m.role_name = $1 AND m.group_id = ANY ($2));
+END $$;
+CREATE OR REPLACE FUNCTION {HELPERS}.stamp() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+    asker name := CASE current_setting('role') WHEN 'none' THEN session_user
+                  ELSE current_setting('role') END;
+    me integer := (SELECT u.user_id FROM {HELPERS}.users u WHERE u.role_name = asker);
+BEGIN
+    IF me IS NULL THEN
+        IF EXISTS (SELECT FROM {HELPERS}.applied a WHERE a.kind = 'role' AND a.name = asker) THEN
+            RAISE insufficient_privilege USING MESSAGE = format('role %s stands for no user', asker);
+        END IF;
+        RETURN NEW;
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        NEW.create_uid := me;
+        NEW.create_date := now();
+    END IF;
+    NEW.write_uid := me;
+    NEW.write_date := now();
+    RETURN NEW;
 END $$;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {HELPERS} TO PUBLIC;
 """  # noqa: S608 - names of our own

@@ -49,7 +49,7 @@ _ENTRIES: Final = """
 WITH ours AS (SELECT oid, rolname::text FROM pg_roles WHERE rolname ~ %(ours)s),
     schemas AS (SELECT oid, nspname::text, nspacl FROM pg_namespace WHERE nspname = ANY (%(schemas)s)),
     relations AS (SELECT c.*, s.nspname FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
             AND d.objid = c.oid AND d.deptype = 'e')),
     grantees AS (SELECT oid, rolname FROM ours UNION ALL SELECT 0, 'PUBLIC'),
@@ -71,6 +71,9 @@ SELECT 'policy', r.relname || ': ' || p.polname, concat_ws(' ',
         'using ' || pg_get_expr(p.polqual, p.polrelid),
         'check ' || pg_get_expr(p.polwithcheck, p.polrelid))
     FROM pg_policy p JOIN relations r ON r.oid = p.polrelid
+UNION ALL
+SELECT 'trigger', r.relname || ': ' || t.tgname, concat_ws(' ', pg_get_triggerdef(t.oid), t.tgenabled)
+    FROM pg_trigger t JOIN relations r ON r.oid = t.tgrelid WHERE starts_with(t.tgname, 'vallum_')
 UNION ALL
 SELECT 'helper', f.oid::regprocedure::text,
         concat_ws(' ', pg_get_userbyid(f.proowner), f.proacl::text, pg_get_functiondef(f.oid))

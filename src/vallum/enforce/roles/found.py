@@ -30,7 +30,9 @@ class Relation:
     `mine`: whether we may act as its owner; `guarded`: it has row level security that is not ours,
     `foreign` are the policies of others on it; `readers`: other roles that may read it and do not
     bypass row level security; `public`: everybody may read it; `widened`: a policy of others lets
-    everybody read rows.
+    everybody read rows. `sequence`: what its ids come from, quoted, with its schema; None where nothing
+    has to be granted for them, `strange` where it is not ours to grant. `opened`: policies of others let
+    everybody write.
     """
 
     name: str
@@ -43,6 +45,9 @@ class Relation:
     readers: tuple[str, ...] = ()
     public: bool = False
     widened: bool = False
+    sequence: str | None = None
+    strange: bool = False
+    opened: bool = False
 
 
 _RELATIONS: Final = """
@@ -60,8 +65,19 @@ SELECT c.relname, c.relkind::text, r.rolname, pg_has_role(r.oid, 'USAGE'),
     OR EXISTS (SELECT FROM pg_attribute a, aclexplode(a.attacl) x WHERE a.attrelid = c.oid
                AND x.grantee = 0 AND x.privilege_type = 'SELECT'),
        EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND NOT starts_with(p.polname, 'vallum_')
-               AND p.polpermissive AND p.polcmd IN ('r', '*') AND 0 = ANY (p.polroles))
+               AND p.polpermissive AND p.polcmd IN ('r', '*') AND 0 = ANY (p.polroles)),
+       ids.name, ids.strange,
+       EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND NOT starts_with(p.polname, 'vallum_')
+               AND p.polpermissive AND p.polcmd <> 'r' AND 0 = ANY (p.polroles))
 FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+    LEFT JOIN LATERAL (
+        SELECT format('%%I.%%I', s.relnamespace::regnamespace, s.relname) AS name,
+               NOT pg_has_role(s.relowner, 'USAGE') AS strange
+        FROM pg_attribute a JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+            JOIN pg_depend u ON u.classid = 'pg_attrdef'::regclass AND u.objid = d.oid
+                AND u.refclassid = 'pg_class'::regclass
+            JOIN pg_class s ON s.oid = u.refobjid AND s.relkind = 'S'
+        WHERE a.attrelid = c.oid AND a.attname = 'id' LIMIT 1) ids ON true
 WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')
 """
 
@@ -82,8 +98,25 @@ def read_relations(connection: Connection, schema: str = "public") -> dict[str, 
             tuple(readers),
             public,
             widened,
+            sequence,
+            bool(strange),
+            opened,
         )
-        for name, kind, owner, mine, columns, guarded, foreign, readers, public, widened in rows
+        for (
+            name,
+            kind,
+            owner,
+            mine,
+            columns,
+            guarded,
+            foreign,
+            readers,
+            public,
+            widened,
+            sequence,
+            strange,
+            opened,
+        ) in rows
     }
 
 

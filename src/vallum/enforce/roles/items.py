@@ -32,7 +32,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """A model, or a relation table, that no role may read, and why."""
+    """A model, or a relation table, that no role may read or write, and why."""
 
     model: str
     reason: str
@@ -40,12 +40,14 @@ class Locked:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All items, what is locked, and what of others touches them."""
+    """All items, what is locked, what may be read only, and what of others touches them."""
 
     names: RoleNames
     items: tuple[Item, ...]
     locked: tuple[Locked, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
+    read_only: tuple[Locked, ...] = field(default=())
+    writable: bool = False
 
 
 def role_item(name: str, kind: str = "role", more: str = "") -> Item:

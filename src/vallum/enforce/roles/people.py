@@ -26,15 +26,20 @@ Circle = frozenset[int]
 
 
 class Grants:
-    """Who may read which columns of what. Users who may read the same share a role."""
+    """Who may do what with which columns of what. Users who may do the same share a role."""
 
     def __init__(self, names: RoleNames) -> None:
         self._names = names
         self._found: dict[Circle, list[tuple[str, ColumnGrant]]] = {}
 
     def add(self, target: str, grant: ColumnGrant) -> None:
-        """Let the members of a grant read its columns of a relation."""
+        """Let the members of a grant do with a relation what it says."""
         self._found.setdefault(grant.members, []).append((target, grant))
+
+    def role_of(self, members: Circle) -> str | None:
+        """The role of exactly these users, once everything is added; None where nothing is theirs alone."""
+        grants = self._found.get(members)
+        return self._names.columns(_key(grants)) if grants else None
 
     def roles(self) -> dict[str, Circle]:
         """The roles and their members. A name follows from what is granted, so that it stays."""
@@ -48,10 +53,10 @@ class Grants:
             found.append(role_item(name))
             role = quoted(name)
             for target, grant in grants:
-                columns = _columns(grant)
-                make = f"GRANT SELECT{columns} ON {target} TO {role}"
-                undo = f"REVOKE SELECT{columns} ON {target} FROM {role}"
-                found.append(Item("grant", f"{target} for {grant.model} to {name}", make, undo))
+                what = f"{grant.privilege}{_columns(grant)} ON {target}"
+                reading = "" if grant.privilege == "SELECT" else f"{grant.privilege} "
+                title = f"{reading}{target} for {grant.model} to {name}"
+                found.append(Item("grant", title, f"GRANT {what} TO {role}", f"REVOKE {what} FROM {role}"))
         return found
 
 
@@ -60,7 +65,7 @@ def _columns(grant: ColumnGrant) -> str:
 
 
 def _key(grants: Iterable[tuple[str, ColumnGrant]]) -> str:
-    return key_of(f"{target} {grant.model} {_columns(grant)}" for target, grant in grants)
+    return key_of(f"{g.privilege} {target} {g.model} {_columns(g)}" for target, g in grants)
 
 
 def role_items(

@@ -6,23 +6,35 @@ a grant on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from vallum.domain.ast import Open
 from vallum.enforce.application import Application
 from vallum.enforce.roles.base import FUNCTIONS
 from vallum.enforce.roles.code import hidden_by_code
-from vallum.enforce.roles.columns import Readers
+from vallum.enforce.roles.columns import Holders
 from vallum.enforce.roles.expressions import Library
 from vallum.enforce.roles.found import Relation
 from vallum.enforce.roles.items import Item, Locked, Plan
-from vallum.enforce.roles.links import link_grant, link_items, links
+from vallum.enforce.roles.links import Link, ends_readable, link_grant, link_items, links
 from vallum.enforce.roles.names import RoleNames
 from vallum.enforce.roles.people import Grants, role_items, user_items
-from vallum.enforce.roles.scopes import COMPANIES, RuleCompiler
-from vallum.enforce.roles.tables import VIEWS, helper_items, table_items, target
-from vallum.kernel import NO_PROGRESS, Progress, VallumError
+from vallum.enforce.roles.scopes import COMPANIES, ModelRules, RuleCompiler
+from vallum.enforce.roles.tables import VIEWS, helper_items, table_items, target, view_item
+from vallum.enforce.roles.writes import (
+    WRITES,
+    check_writable,
+    is_guarded,
+    link_grants,
+    link_policies,
+    link_writers,
+    model_grants,
+    sequence_grant,
+    stamp_item,
+    unwritable,
+)
+from vallum.kernel import NO_PROGRESS, Operation, Progress, VallumError
 from vallum.policy import Actor
 from vallum.schema import Model
 
@@ -39,13 +51,21 @@ def make_plan(
     schema: str = "public",
     users: Iterable[int] | None = None,
     code_models: bool = False,
+    writable: bool = False,
+    force: bool = False,
     progress: Progress = NO_PROGRESS,
 ) -> Plan:
     """The plan for an application. `users`: ids of those that get a role, all active ones by default.
 
     `code_models`: models whose code hides records are read by their record rules alone, rather than locked.
+    `writable`: rights to write, create and unlink hold as well; on an Odoo database only with `force`.
+
+    Raises: RolesRefused.
     """
-    planner = _Planner(application, relations, names, schema, _actors(application, users), code_models)
+    if writable:
+        check_writable(relations, forced=force)
+    actors = _actors(application, users)
+    planner = _Planner(application, relations, names, schema, actors, code_models, writable)
     for model in application.schema.models.values():
         planner.model(model)
     planner.links()
@@ -73,19 +93,23 @@ class _Planner:
         schema: str,
         actors: list[Actor],
         code_models: bool,
+        writable: bool,
     ) -> None:
         self.application, self.relations, self.names, self.schema = application, relations, names, schema
-        self.actors, self.code_models = actors, code_models
+        self.actors, self.code_models, self.writable = actors, code_models, writable
         self.library = Library(schema, places={COMPANIES: 1, CURRENT_COMPANY: 2})
         self.compiler = RuleCompiler(
             application.policy, application.schema, application.lowering, application.env(None), self.library
         )
-        self.readers = Readers(application, actors)
+        self.holders = Holders(application, actors)
         self.grants = Grants(names)
         self.tables: list[Item] = []
+        self.late: list[Callable[[], list[Item]]] = []
         self.locked: list[Locked] = []
+        self.read_only: list[Locked] = []
         self.warnings: list[str] = []
         self.ends: dict[str, Relation] = {}
+        self.writes: dict[str, frozenset[Operation]] = {}
         self.restricted: set[str] = set()
         self.ruled: set[frozenset[int]] = set()
         self._owners: dict[str, str] = {}
@@ -96,23 +120,71 @@ class _Planner:
         if model.abstract or relation is None:
             return
         other = self._owners.setdefault(model.table, model.name)
+        rules: list[ModelRules] = []
         try:
             reason = self._reason(model, relation, other)
-            if reason is None and other == model.name:
-                self.tables += table_items(model, relation, self.compiler, self.names, self.schema)
+            if reason is None:
+                rules.append(self.compiler.rules(model))
+                if relation.kind not in "vm":
+                    rules += self._writing(model, relation, other)
+                if other == model.name:
+                    self._guard(relation, rules)
         except VallumError as error:
             reason = str(error)
         if reason is not None:
             self.locked.append(Locked(model.name, reason))
+            self.writes.pop(model.name, None)
             return
         self.ends[model.name] = relation
-        rules = self.compiler.rules(model)
-        if rules.restricted or relation.guarded:
+        if any(of.restricted for of in rules) or relation.guarded:
             self.restricted.add(model.name)
-        if rules.ruled_groups and relation.kind not in "vm":
-            self.ruled.add(rules.ruled_groups)
-        for grant in self.readers.grants(model, relation.columns):
-            self.grants.add(target(relation, self.schema), grant)
+        self._grant(model, relation)
+
+    def _guard(self, relation: Relation, rules: list[ModelRules]) -> None:
+        if relation.kind in "vm":
+            self.tables.append(view_item(relation, self.compiler, rules[0], self.schema))
+            return
+        self.tables += table_items(rules, relation, self.compiler, self.names, self.schema)
+        self.ruled.update(of.ruled_groups for of in rules if of.ruled_groups)
+
+    def _writing(self, model: Model, relation: Relation, other: str) -> list[ModelRules]:
+        """The rules for writing, where the model may be written to; none otherwise."""
+        if not self.writable:
+            return []
+        reason = unwritable(relation)
+        if other != model.name:
+            reason = f"it shares its table with `{other}`"
+        if reason is not None:
+            self.read_only.append(Locked(model.name, reason))
+            return []
+        found = []
+        for operation in WRITES:
+            try:
+                rules = self.compiler.rules(model, operation)
+                # What a policy cannot say shows only when it is written.
+                self.compiler.policies(rules)
+            except VallumError as error:
+                self.read_only.append(Locked(model.name, f"{operation}: {error}"))
+            else:
+                found.append(rules)
+        self.writes[model.name] = frozenset(rules.operation for rules in found)
+        return found
+
+    def _grant(self, model: Model, relation: Relation) -> None:
+        place = target(relation, self.schema)
+        for grant in self.holders.grants(model, relation.columns):
+            self.grants.add(place, grant)
+        operations = self.writes.get(model.name, frozenset())
+        for grant in model_grants(self.holders, model, relation, operations):
+            self.grants.add(place, grant)
+        usage = sequence_grant(self.holders, model) if Operation.CREATE in operations else None
+        if usage is not None and relation.sequence is not None:
+            self.grants.add(f"SEQUENCE {relation.sequence}", usage)
+        if not operations:
+            return
+        stamp = stamp_item(relation, self.schema)
+        if stamp is not None:
+            self.tables.append(stamp)
 
     def _reason(self, model: Model, relation: Relation, other: str) -> str | None:
         """Why a model cannot be held exactly, if anything keeps it."""
@@ -133,12 +205,31 @@ class _Planner:
         )
         found, locked = links(self.application.schema, self.relations, self._owners, shut)
         self.locked += locked
-        circles = {model: self.readers.of_model(model) for model in self.ends}
+        circles = {model: self.holders.of_model(model) for model in self.ends}
         for link in found:
-            grant = link_grant(link, circles, self.readers.of_field)
+            grant = link_grant(link, circles, self.holders.of_field)
             if grant is not None:
-                self.tables += link_items(link, self.ends, self.restricted, self.names, self.schema)
                 self.grants.add(target(link.relation, self.schema), grant)
+            self._link(link, readable=grant is not None)
+
+    def _link(self, link: Link, *, readable: bool) -> None:
+        conditions = ends_readable(link, self.ends, self.restricted, self.schema)
+        schema = self.application.schema
+        opened = unwritable(link.relation) is None
+        writable = [model for model, known in self.writes.items() if Operation.WRITE in known]
+        writers = link_writers(link, schema, writable, self.holders) if opened else {}
+        guarded = bool(writers) and is_guarded(writers, self.compiler, schema)
+        for place, grant in link_grants(link, writers, self.schema):
+            self.grants.add(place, grant)
+        if not (conditions or guarded) or not (readable or writers):
+            return
+        self.tables += link_items(link, conditions, self.names, self.schema)
+        if writers:
+            self.late.append(
+                lambda: link_policies(
+                    link, writers, conditions, self.compiler, schema, self.grants, self.schema
+                )
+            )
 
     def bystanders(self) -> None:
         """What of others touches the plan, or reads past it."""
@@ -159,12 +250,15 @@ class _Planner:
 
     def plan(self, progress: Progress) -> Plan:
         """The plan, in the order it is carried out."""
+        # They want roles that are named by all grants, and may want helpers.
+        late = [item for items in self.late for item in items()]
         items = [
             Item("functions", "all", FUNCTIONS, ""),
             *role_items(self.application, self.names, self.schema, self.ruled),
             *helper_items(self.library.helpers.values()),
             *self.tables,
             *self.grants.items(),
+            *late,
             *user_items(
                 self.application,
                 self.actors,
@@ -176,4 +270,11 @@ class _Planner:
                 progress,
             ),
         ]
-        return Plan(self.names, tuple(items), tuple(self.locked), tuple(self.warnings))
+        return Plan(
+            self.names,
+            tuple(items),
+            tuple(self.locked),
+            tuple(self.warnings),
+            tuple(self.read_only),
+            self.writable,
+        )
