@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from vallum.enforce.application import Application
-from vallum.kernel import AccessDenied, Operation
-from vallum.policy import Actor, decide
+from vallum.kernel import Operation
+from vallum.policy import Actor, ActorAccess, decide, may_read_field
 from vallum.schema import MAGIC_FIELDS, Field, Model
+
+if TYPE_CHECKING:
+    from vallum.domain.env import Access
+    from vallum.domain.named import FieldAccess
 
 __all__ = ["PRIVILEGES", "ColumnGrant", "Holders"]
 
@@ -39,6 +43,20 @@ class ColumnGrant:
     members: Circle
     columns: tuple[str, ...] | None
     privilege: str = "SELECT"
+
+
+class _AsksForMoreError(Exception):
+    """Code that asks for more than groups."""
+
+
+class _GroupsAlone:
+    """An actor's access, as far as it is the same for all actors of the same groups."""
+
+    def __init__(self, access: ActorAccess) -> None:
+        self.readable, self.may, self.in_group = access.readable, access.may, access.in_group
+
+    def __getattr__(self, name: str) -> Any:
+        raise _AsksForMoreError(name)
 
 
 class Holders:
@@ -68,24 +86,28 @@ class Holders:
     def of_field(self, field: Field, operation: Operation = Operation.READ) -> Circle:
         """Who has the right to the operation on a field's model, and is let in by the field."""
         holders = self.of_model(field.model, operation)
-        by_code = field.model in self._application.named.field_access
-        if not (field.groups or by_code):
+        code = self._application.named.field_access.get(field.model)
+        if not (field.groups or code):
             return holders
         found: set[int] = set()
         for alike in self._alike.values():
             among = [a for a in alike if a.user_id in holders]
-            if by_code:
-                found.update(a.user_id for a in among if self._is_open(field, a))
-            elif among and self._is_open(field, among[0]):
-                found.update(a.user_id for a in among)
+            if among and may_read_field(self._application.policy, among[0], field):
+                found.update(
+                    a.user_id for a in (among if code is None else self._by_code(field, code, among))
+                )
         return frozenset(found)
 
-    def _is_open(self, field: Field, actor: Actor) -> bool:
+    def _by_code(self, field: Field, code: FieldAccess, alike: Sequence[Actor]) -> Iterable[Actor]:
+        """Those of the same groups that known code lets in: all or none, where it asks for groups alone."""
+        schema = self._application.schema
+        model = schema.model(field.model)
+        groups_alone = cast("Access", _GroupsAlone(self._application.access(alike[0])))
         try:
-            self._application.access(actor).check_field(field)
-        except AccessDenied:
-            return False
-        return True
+            return alike if code(model, field, groups_alone, schema.version) else ()
+        except _AsksForMoreError:
+            access = self._application.access
+            return [a for a in alike if code(model, field, access(a), schema.version)]
 
     def grants(self, model: Model, columns: Sequence[str]) -> list[ColumnGrant]:
         """The grants of a model: one for the columns open to all its readers, one for each smaller circle."""

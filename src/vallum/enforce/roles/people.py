@@ -7,11 +7,13 @@ whoever moves between groups stays connected and keeps the password.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from vallum.domain.ast import Open
 from vallum.domain.expression import evaluate
 from vallum.domain.records import Records
 from vallum.enforce.application import Application
+from vallum.enforce.readers import Readers
 from vallum.enforce.roles.columns import ColumnGrant
 from vallum.enforce.roles.expressions import HELPERS, Library
 from vallum.enforce.roles.items import Item, role_item
@@ -123,6 +125,7 @@ def user_items(
         for member in members:
             columns.setdefault(member, []).append(role)
     items, alike = [], {}
+    readers = Readers(application, [actor.user_id for actor in actors])
     progress.start(len(actors), "users")
     for actor in actors:
         name = names.user(actor.user_id)
@@ -134,7 +137,7 @@ def user_items(
         shared = names.alike(key_of(roles))
         items.append(_user(name, actor.user_id))
         try:
-            values = _values(application, actor, name, library.places)
+            values = _values(application, actor, name, library.places, readers)
         except VallumError as error:
             warnings.append(f"{actor.login} gets an empty role: {error}")
         else:
@@ -159,13 +162,15 @@ def _user(name: str, user_id: int) -> Item:
     return Item(made.kind, name, made.make, f"{forgotten}; {made.undo}")
 
 
-def _values(application: Application, actor: Actor, name: str, places: Mapping[Open, int]) -> Item:
+def _values(
+    application: Application, actor: Actor, name: str, places: Mapping[Open, int], readers: Readers
+) -> Item:
     who = literal(name)
     lines = []
     for table, ids in (("members", sorted(actor.groups)), ("companies", sorted(actor.company_ids))):
         if ids:
             lines.append(f"INSERT INTO {HELPERS}.{table} SELECT {who}, unnest({literal(ids)}::int[])")
-    context = application.context(actor)
+    context = replace(application.context(actor), reader=readers.reader(actor))
     bound = []
     for place, number in places.items():
         if number > 2:
