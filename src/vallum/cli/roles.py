@@ -43,6 +43,16 @@ Writable = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Writable even in an Odoo database.")]
+LockTimeout = Annotated[
+    float,
+    typer.Option(
+        "--lock-timeout",
+        metavar="SECONDS",
+        min=0.001,
+        max=3600,
+        help="How long to wait for a table others are using.",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -85,6 +95,7 @@ def apply(
     users: Users = None,
     writable: Writable = None,
     force: Force = False,
+    lock_timeout: LockTimeout = 5.0,
     yes: Yes = False,
 ) -> int:
     """Bring PostgreSQL to the policy, in one transaction."""
@@ -96,7 +107,9 @@ def apply(
             shell.show(*screen.proposal(found, screen.warnings(vallum, found)))
             if not found.is_empty:
                 typer.confirm("Apply?", abort=True, err=True)
-        done = vallum.roles.apply(chosen, writable=writable, force=force, progress=shell.progress)
+        done = vallum.roles.apply(
+            chosen, writable=writable, force=force, lock_timeout=lock_timeout, progress=shell.progress
+        )
     if shell.json:
         shell.write(screen.applied_data(done))
     else:
@@ -124,13 +137,15 @@ def status(shell: Shell) -> int:
 
 @app.command(epilog=examples("vallum roles drop", "vallum roles drop --yes --json"))
 @command
-def drop(shell: Shell, yes: Yes = False) -> None:
-    """Undo everything: policies, grants, roles and their logins."""
-    with shell.open() as vallum:
-        if not yes:
-            _cannot_ask(shell)
-            typer.confirm("Remove all policies, roles and logins that Vallum has made?", abort=True, err=True)
-        count = vallum.roles.drop()
+def drop(shell: Shell, lock_timeout: LockTimeout = 5.0, yes: Yes = False) -> None:
+    """Undo everything: policies, grants, roles and their logins. It takes the database alone."""
+    from vallum.facade.roles import drop_roles
+
+    dsn = shell.dsn
+    if not yes:
+        _cannot_ask(shell)
+        typer.confirm("Remove all policies, roles and logins that Vallum has made?", abort=True, err=True)
+    count = drop_roles(dsn, lock_timeout=lock_timeout)
     if shell.json:
         shell.write({"undone": count})
     else:

@@ -5,10 +5,10 @@ Each of them opens a connection of its own, and closes it. Whoever may do this d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import psycopg
 
@@ -17,19 +17,32 @@ from vallum.enforce.roles import apply as core
 from vallum.enforce.roles import login as logins
 from vallum.enforce.roles.advise import Advice, advise
 from vallum.enforce.roles.apply import Changes, changes
-from vallum.enforce.roles.catalogue import Drift, drift, foreign_entries, read_entries, remember
-from vallum.enforce.roles.found import Relation, RolesRefused, read_relations
+from vallum.enforce.roles.catalogue import (
+    Drift,
+    drift,
+    foreign_entries,
+    is_applied,
+    read_entries,
+    remember,
+)
+from vallum.enforce.roles.found import Relation, RolesRefused, TablesInUse, read_relations, taken_roles
+from vallum.enforce.roles.leftovers import sweep
 from vallum.enforce.roles.login import Login
 from vallum.enforce.roles.names import RoleNames
+from vallum.enforce.roles.order import renumber
 from vallum.enforce.roles.plan import Plan, make_plan
-from vallum.enforce.roles.repair import clear, renumber
 from vallum.enforce.roles.status import Choice, Status, choose, chosen, status
 from vallum.kernel import NO_PROGRESS, Progress
 from vallum.postgres import connect, redact
 
-__all__ = ["Applied", "Proposal", "Roles", "Users"]
+__all__ = ["LOCK_TIMEOUT", "Applied", "Proposal", "Roles", "Users", "drop_roles"]
 
 Connection: TypeAlias = psycopg.Connection[Any]
+T = TypeVar("T")
+LOCK_TIMEOUT: Final = 5.0
+_ATTEMPTS: Final = 4
+# Seconds.
+_PAUSE: Final = 1.0
 Users: TypeAlias = Iterable[str | int] | Literal["all"] | None
 
 
@@ -91,7 +104,7 @@ class Roles:
         with self._connection() as connection:
             choice = self._choice(connection, users, writable, force)
             plan, _ = self._plan(connection, choice, progress)
-            found = drift(connection, plan.names)
+            found = drift(connection, plan.names, plan.schema)
             todo = Changes((), plan.items, True) if _is_repaired(found) else changes(connection, plan)
             return Proposal(plan, todo, found)
 
@@ -101,23 +114,33 @@ class Roles:
         *,
         writable: bool | None = None,
         force: bool = False,
+        lock_timeout: float = LOCK_TIMEOUT,
         progress: Progress = NO_PROGRESS,
     ) -> Applied:
         """Bring the database to the policy, in one transaction; later applies keep to `users` and `writable`.
 
-        Raises: ConnectionFailed, RolesRefused, UnknownUser. Nothing is changed then.
+        `lock_timeout`: seconds to wait for a table that others are using, so as not to hold them up;
+        tried some times over.
+
+        Raises: ConnectionFailed, RolesRefused, TablesInUse, UnknownUser. Nothing is changed then.
         """
-        with self._connection(readonly=False) as connection, connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(hashtext('vallum.roles'))")
-            choice = self._choice(connection, users, writable, force)
-            plan, relations = self._plan(connection, choice, progress)
-            if not any(relation.mine for relation in relations.values()):
-                raise RolesRefused(
-                    "none of the tables belongs to the role of the connection",
-                    where=redact(self._application.database.dsn),
-                    fix="connect as the owner of the tables with CREATEROLE, or as a superuser",
-                )
-            return self._apply(connection, plan, choice, progress)
+        with self._connection(readonly=False) as connection:
+
+            def once() -> Applied:
+                with connection.transaction():
+                    core.wait_for_locks(connection, lock_timeout)
+                    connection.execute("SELECT pg_advisory_xact_lock(hashtext('vallum.roles'))")
+                    choice = self._choice(connection, users, writable, force)
+                    plan, relations = self._plan(connection, choice, progress)
+                    if not any(relation.mine for relation in relations.values()):
+                        raise RolesRefused(
+                            "none of the tables belongs to the role of the connection",
+                            where=redact(self._application.database.dsn),
+                            fix="connect as the owner of the tables with CREATEROLE, or as a superuser",
+                        )
+                    return self._apply(connection, plan, choice, progress)
+
+            return _again(connection, once)
 
     def status(self, *, progress: Progress = NO_PROGRESS) -> Status:
         """Whether the database still holds the policy, and today's.
@@ -129,13 +152,12 @@ class Roles:
             plan, _ = self._plan(connection, choice, progress)
             return status(connection, plan, self._application.directory, choice.users)
 
-    def drop(self) -> int:
+    def drop(self, *, lock_timeout: float = LOCK_TIMEOUT) -> int:
         """Undo everything, roles and logins included; says how much it was.
 
-        Raises: ConnectionFailed, RolesRefused. Nothing is changed then.
+        Raises: ConnectionFailed, RolesRefused, TablesInUse. Nothing is changed then.
         """
-        with self._connection(readonly=False) as connection:
-            return clear(connection)
+        return drop_roles(self._application.database.dsn, lock_timeout=lock_timeout)
 
     def login(self, who: str | int, valid_days: int | None = 90) -> Login:
         """Let a user's role sign in with a new password for `valid_days` days; None: by certificate alone.
@@ -166,14 +188,23 @@ class Roles:
         Raises: ConnectionFailed, RolesRefused.
         """
         with self._connection(readonly=not measure) as connection:
-            return advise(connection, self._application, rows, measure=measure, progress=progress)
+            return advise(
+                connection,
+                self._application,
+                rows,
+                schema=_schema(connection, [m.table for m in self._application.schema.models.values()]),
+                measure=measure,
+                progress=progress,
+            )
 
     def _apply(self, connection: Connection, plan: Plan, choice: Choice, progress: Progress) -> Applied:
-        found = drift(connection, plan.names)
+        found = drift(connection, plan.names, plan.schema)
         kept = logins.hold(connection, plan.names)
         if _is_repaired(found):
-            clear(connection)
-        foreign = foreign_entries(connection, plan.names)
+            core.drop(connection, plan.schema)
+        if not is_applied(connection):
+            sweep(connection, plan.names, plan.schema)
+        foreign = foreign_entries(connection, plan.names, plan.schema)
         done = core.apply(connection, plan, progress=progress)
         if chosen(connection) != choice:
             choose(connection, choice)
@@ -181,15 +212,17 @@ class Roles:
             return Applied(plan, done, (), found)
         renumber(connection, plan.items)
         logins.restore(connection, kept)
-        remember(connection, read_entries(connection, plan.names), foreign)
+        remember(connection, read_entries(connection, plan.names, plan.schema), foreign)
         repaired = tuple(d for d in found if d.change != "foreign")
-        return Applied(plan, done, repaired, drift(connection, plan.names))
+        return Applied(plan, done, repaired, drift(connection, plan.names, plan.schema))
 
     def _plan(
         self, connection: Connection, choice: Choice, progress: Progress
     ) -> tuple[Plan, dict[str, Relation]]:
         self._application.forget()
-        relations = read_relations(connection)
+        tables = [m.table for m in self._application.schema.models.values() if not m.abstract]
+        schema = _schema(connection, tables)
+        relations = read_relations(connection, schema)
         # Somebody chosen once and dismissed since has no role any more.
         active = {user.id for user in self._application.directory if user.active}
         users = None if choice.users is None else [user for user in choice.users if user in active]
@@ -197,9 +230,11 @@ class Roles:
             self._application,
             relations,
             self._names(connection),
+            schema=schema,
             users=users,
             writable=choice.writable,
             force=choice.forced,
+            taken=taken_roles(connection, self._names(connection)),
             progress=progress,
         )
         return plan, relations
@@ -221,18 +256,53 @@ class Roles:
     def _names(connection: Connection) -> RoleNames:
         return RoleNames.of(connection.info.dbname)
 
-    @contextmanager
-    def _connection(self, *, readonly: bool = True) -> Iterator[Connection]:
-        dsn = self._application.database.dsn
-        with connect(dsn, readonly=readonly, autocommit=True) as connection:
-            try:
-                yield connection
-            except psycopg.errors.InsufficientPrivilege as error:
-                raise RolesRefused(
-                    f"PostgreSQL refuses: {error.diag.message_primary}; nothing was changed",
-                    where=redact(dsn),
-                    fix="connect as the owner of the tables with CREATEROLE, or as a superuser",
-                ) from error
+    def _connection(self, *, readonly: bool = True) -> AbstractContextManager[Connection]:
+        return _connection(self._application.database.dsn, readonly=readonly)
+
+
+def drop_roles(dsn: str, *, lock_timeout: float = LOCK_TIMEOUT) -> int:
+    """Undo what was applied to a database, whose application need not be there any more.
+
+    Raises: ConnectionFailed, RolesRefused, TablesInUse. Nothing is changed then.
+    """
+    with _connection(dsn, readonly=False) as connection:
+        schema = _schema(connection, ())
+        return _again(connection, lambda: core.drop(connection, schema, lock_timeout=lock_timeout))
+
+
+def _schema(connection: Connection, tables: Iterable[str]) -> str:
+    """Where the connection finds the application's tables."""
+    row = connection.execute(
+        "SELECT c.relnamespace::regnamespace::text FROM unnest(%s::text[]) WITH ORDINALITY t(name, n)"
+        " JOIN pg_class c ON c.oid = to_regclass(quote_ident(t.name)) ORDER BY n LIMIT 1",
+        (list(tables),),
+    ).fetchone()
+    if row is None:
+        row = connection.execute("SELECT current_schema()").fetchone()
+    return str(row[0]) if row and row[0] else "public"
+
+
+def _again(connection: Connection, work: Callable[[], T]) -> T:
+    """Do it; where others are using a table, some times over, each with a pause in which they get on."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return work()
+        except TablesInUse:
+            connection.execute("SELECT pg_sleep(%s)", (_PAUSE,))
+    return work()
+
+
+@contextmanager
+def _connection(dsn: str, *, readonly: bool = True) -> Iterator[Connection]:
+    with connect(dsn, readonly=readonly, autocommit=True) as connection:
+        try:
+            yield connection
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise RolesRefused(
+                f"PostgreSQL refuses: {error.diag.message_primary}; nothing was changed",
+                where=redact(dsn),
+                fix="connect as the owner of the tables with CREATEROLE, or as a superuser",
+            ) from error
 
 
 def _is_repaired(found: Iterable[Drift]) -> bool:

@@ -104,10 +104,11 @@ FORGET_PLANS: Final = (
 
 # The schema that is shown may hold more than ours: it goes only when it is empty.
 DROP_BASE: Final = f"""
-DROP SCHEMA {HELPERS} CASCADE;
+DROP SCHEMA IF EXISTS {HELPERS} CASCADE;
+DROP VIEW IF EXISTS {SHOWN}.login_roles;
 DO $$ BEGIN
-    IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = '{SHOWN}'::regnamespace)
-       AND NOT EXISTS (SELECT FROM pg_proc WHERE pronamespace = '{SHOWN}'::regnamespace)
-    THEN DROP SCHEMA {SHOWN} RESTRICT; END IF;
+    IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('{SHOWN}'))
+       AND NOT EXISTS (SELECT FROM pg_proc WHERE pronamespace = to_regnamespace('{SHOWN}'))
+    THEN DROP SCHEMA IF EXISTS {SHOWN} RESTRICT; END IF;
 END $$;
 """  # noqa: S608 - names of our own

@@ -7,7 +7,6 @@ repairs first. What was there before Vallum is known as foreign, and stays named
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
@@ -16,7 +15,7 @@ import psycopg
 
 from vallum.enforce.roles.base import SHOWN
 from vallum.enforce.roles.expressions import HELPERS
-from vallum.enforce.roles.names import RoleNames
+from vallum.enforce.roles.names import RoleNames, pattern
 from vallum.enforce.roles.plan import VIEWS
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "foreign_entries",
     "has_table",
     "is_applied",
-    "pattern",
     "read_entries",
     "remember",
 ]
@@ -153,11 +151,6 @@ def has_table(connection: Connection, name: str) -> bool:
 def is_applied(connection: Connection) -> bool:
     """Whether Vallum has applied anything here."""
     return has_table(connection, "applied")
-
-
-def pattern(names: RoleNames) -> str:
-    """A regular expression for the names of our roles, and not those of a database named alike."""
-    return f"^{re.escape(names.prefix)}_(everyone|[a-z]+_[0-9a-f]+)$"
 
 
 def read_entries(

@@ -9,18 +9,38 @@ from typing import Any, Final
 import psycopg
 
 from vallum.enforce.roles.expressions import HELPERS
+from vallum.enforce.roles.names import RoleNames, pattern
 from vallum.kernel import VallumError
 
-__all__ = ["MADE_BY", "Relation", "RolesRefused", "check_rights", "check_roles", "read_relations"]
+__all__ = [
+    "GUARD",
+    "MADE_BY",
+    "Relation",
+    "RolesRefused",
+    "TablesInUse",
+    "check_rights",
+    "check_roles",
+    "read_relations",
+    "taken_roles",
+]
 
 Connection = psycopg.Connection[Any]
 MADE_BY: Final = "made by Vallum"
+# The policy, for nobody, that tells that row level security was switched on by us: unlike our records of it,
+# it depends on nothing that could be dropped.
+GUARD: Final = "vallum_guard"
 
 
 class RolesRefused(VallumError):
     """The database does not let the policy in; nothing was changed."""
 
     code = "roles-refused"
+
+
+class TablesInUse(RolesRefused):
+    """Others were using a table for too long; nothing was changed."""
+
+    code = "roles-tables-in-use"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +74,8 @@ _RELATIONS: Final = """
 SELECT c.relname, c.relkind::text, r.rolname, pg_has_role(r.oid, 'USAGE'),
        (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-       c.relrowsecurity,
+       c.relrowsecurity, EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid
+                                 AND p.polname = %(guard)s),
        ARRAY(SELECT p.polname::text FROM pg_policy p WHERE p.polrelid = c.oid
              AND NOT starts_with(p.polname, 'vallum_') ORDER BY 1),
        ARRAY(SELECT DISTINCT g.rolname::text FROM aclexplode(c.relacl) x JOIN pg_roles g ON g.oid = x.grantee
@@ -84,8 +105,7 @@ WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'p', 'v',
 
 def read_relations(connection: Connection, schema: str = "public") -> dict[str, Relation]:
     """The tables and views of a schema, with their columns and whether they are ours to guard."""
-    rows = connection.execute(_RELATIONS, {"schema": schema, "mark": MADE_BY}).fetchall()
-    ours = _guarded_by_us(connection)
+    rows = connection.execute(_RELATIONS, {"schema": schema, "mark": MADE_BY, "guard": GUARD}).fetchall()
     return {
         name: Relation(
             name,
@@ -93,7 +113,7 @@ def read_relations(connection: Connection, schema: str = "public") -> dict[str, 
             owner,
             tuple(columns or ()),
             mine,
-            guarded and name not in ours,
+            guarded and not by_us,
             tuple(foreign),
             tuple(readers),
             public,
@@ -109,6 +129,7 @@ def read_relations(connection: Connection, schema: str = "public") -> dict[str, 
             mine,
             columns,
             guarded,
+            by_us,
             foreign,
             readers,
             public,
@@ -118,15 +139,6 @@ def read_relations(connection: Connection, schema: str = "public") -> dict[str, 
             opened,
         ) in rows
     }
-
-
-def _guarded_by_us(connection: Connection) -> set[str]:
-    if not is_applied(connection):
-        return set()
-    rows = connection.execute(
-        f"SELECT name FROM {HELPERS}.applied WHERE kind = 'row security'"  # noqa: S608
-    ).fetchall()
-    return {name for (name,) in rows}
 
 
 def is_applied(connection: Connection) -> bool:
@@ -156,6 +168,16 @@ def check_rights(connection: Connection) -> None:
             where=database,
             fix="connect as a superuser, or as the owner of the database and its tables with CREATEROLE",
         )
+
+
+def taken_roles(connection: Connection, names: RoleNames) -> frozenset[str]:
+    """Roles of others that bear names Vallum wants."""
+    rows = connection.execute(
+        "SELECT rolname::text FROM pg_roles WHERE rolname ~ %s"
+        " AND shobj_description(oid, 'pg_authid') IS DISTINCT FROM %s",
+        (pattern(names), MADE_BY),
+    ).fetchall()
+    return frozenset(name for (name,) in rows)
 
 
 def check_roles(connection: Connection, names: Iterable[str]) -> list[str]:

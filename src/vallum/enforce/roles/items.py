@@ -48,6 +48,7 @@ class Plan:
     warnings: tuple[str, ...] = field(default=())
     read_only: tuple[Locked, ...] = field(default=())
     writable: bool = False
+    schema: str = "public"
 
 
 def role_item(name: str, kind: str = "role", more: str = "") -> Item:
@@ -58,6 +59,11 @@ def role_item(name: str, kind: str = "role", more: str = "") -> Item:
 
 
 def undo_role(name: str) -> str:
-    """Only a member of a role may drop what it was granted, so whoever drops it joins it first."""
+    """Only a member of a role may drop what it was granted, so whoever drops it joins it first.
+
+    Nothing where somebody has dropped the role.
+    """
     role = quoted(name)
-    return f"GRANT {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}"
+    drop = f"GRANT {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role};"
+    body = f"BEGIN IF to_regrole({literal(role)}) IS NOT NULL THEN {drop} END IF; END"
+    return f"DO {literal(body)}"

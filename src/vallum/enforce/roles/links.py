@@ -118,6 +118,6 @@ def link_items(link: Link, conditions: Collection[str], names: RoleNames, schema
     )
     undo = f"DROP POLICY IF EXISTS vallum_ends ON {table}"
     return [
-        *row_security(link.relation, schema),
+        *row_security(link.relation, names, schema),
         Item("policy", f"{link.relation.name}: vallum_ends", make, undo),
     ]

@@ -71,13 +71,17 @@ def _key(grants: Iterable[tuple[str, ColumnGrant]]) -> str:
 
 
 def role_items(
-    application: Application, names: RoleNames, schema: str, ruled: Iterable[Circle]
+    application: Application, names: RoleNames, schema: str, ruled: Iterable[Circle], without: Circle
 ) -> list[Item]:
-    """The role of everyone, the schema of views, the roles of groups, and of who is in none of `ruled`."""
+    """The role of everyone, the schema of views, the roles of groups, and of who is in none of `ruled`.
+
+    `without`: groups that get none.
+    """
     everyone = quoted(names.everyone)
     usage = "" if schema == "public" else f"; GRANT USAGE ON SCHEMA {quoted(schema)} TO {everyone}"
     items = [
         role_item(names.everyone),
+        role_item(names.guard),
         Item(
             "schema",
             VIEWS,
@@ -85,13 +89,13 @@ def role_items(
             f"DROP SCHEMA IF EXISTS {VIEWS} CASCADE",
         ),
     ]
-    groups = sorted(application.policy.groups.values(), key=lambda g: g.id)
+    groups = [g for _, g in sorted(application.policy.groups.items()) if g.id not in without]
     items.extend(role_item(names.group(g.id)) for g in groups)
     items.extend(role_item(names.free(key_of(each))) for each in sorted(ruled, key=sorted))
     items.extend(
         _membership([names.group(implied)], names.group(group.id), names.group(implied))
         for group in groups
-        for implied in sorted(group.implied)
+        for implied in sorted(group.implied - without)
     )
     return items
 
@@ -110,8 +114,10 @@ def user_items(
     application: Application,
     actors: Sequence[Actor],
     names: RoleNames,
+    schema: str,
     grants: Grants,
     ruled: Iterable[Circle],
+    without: Circle,
     library: Library,
     warnings: list[str],
     progress: Progress = NO_PROGRESS,
@@ -130,12 +136,12 @@ def user_items(
     for actor in actors:
         name = names.user(actor.user_id)
         roles = [
-            *(names.group(g) for g in actor.groups),
+            *(names.group(g) for g in actor.groups - without),
             *columns.get(actor.user_id, ()),
             *(names.free(key_of(each)) for each in ruled if each.isdisjoint(actor.groups)),
         ]
         shared = names.alike(key_of(roles))
-        items.append(_user(name, actor.user_id))
+        items.append(_user(name, actor.user_id, schema))
         try:
             values = _values(application, actor, name, library.places, readers)
         except VallumError as error:
@@ -153,10 +159,10 @@ def user_items(
     return [*shares, *items]
 
 
-def _user(name: str, user_id: int) -> Item:
+def _user(name: str, user_id: int, schema: str) -> Item:
     role, who = quoted(name), literal(name)
     known = f"INSERT INTO {HELPERS}.users VALUES ({who}, {user_id})"  # noqa: S608 - a quoted literal
-    more = f"; ALTER ROLE {role} SET search_path = {VIEWS}, public; {known}"
+    more = f"; ALTER ROLE {role} SET search_path = {VIEWS}, {quoted(schema)}; {known}"
     made = role_item(name, "user", more)
     forgotten = f"DELETE FROM {HELPERS}.users WHERE role_name = {who}"  # noqa: S608 - a quoted literal
     return Item(made.kind, name, made.make, f"{forgotten}; {made.undo}")

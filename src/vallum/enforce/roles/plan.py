@@ -6,7 +6,7 @@ a grant on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from vallum.domain.ast import Open
@@ -53,12 +53,14 @@ def make_plan(
     code_models: bool = False,
     writable: bool = False,
     force: bool = False,
+    taken: Collection[str] = (),
     progress: Progress = NO_PROGRESS,
 ) -> Plan:
     """The plan for an application. `users`: ids of those that get a role, all active ones by default.
 
     `code_models`: models whose code hides records are read by their record rules alone, rather than locked.
     `writable`: rights to write, create and unlink hold as well; on an Odoo database only with `force`.
+    `taken`: names that roles of others bear: who or what would have them is left out, and told of.
 
     Raises: RolesRefused.
     """
@@ -66,6 +68,7 @@ def make_plan(
         check_writable(relations, forced=force)
     actors = _actors(application, users)
     planner = _Planner(application, relations, names, schema, actors, code_models, writable)
+    planner.leave_out(taken)
     for model in application.schema.models.values():
         planner.model(model)
     planner.links()
@@ -102,6 +105,7 @@ class _Planner:
             application.policy, application.schema, application.lowering, application.env(None), self.library
         )
         self.holders = Holders(application, actors)
+        self.without: frozenset[int] = frozenset()
         self.grants = Grants(names)
         self.tables: list[Item] = []
         self.late: list[Callable[[], list[Item]]] = []
@@ -113,6 +117,17 @@ class _Planner:
         self.restricted: set[str] = set()
         self.ruled: set[frozenset[int]] = set()
         self._owners: dict[str, str] = {}
+
+    def leave_out(self, taken: Collection[str]) -> None:
+        """Users and groups whose roles' names others have; before anything else."""
+        self.without = frozenset(g for g in self.application.policy.groups if self.names.group(g) in taken)
+        gone = [actor for actor in self.actors if self.names.user(actor.user_id) in taken]
+        self.warnings += [
+            f"{actor.login} gets no role: {self.names.user(actor.user_id)} is there, and not Vallum's"
+            for actor in gone
+        ]
+        self.actors = [actor for actor in self.actors if actor not in gone]
+        self.holders = Holders(self.application, self.actors)
 
     def model(self, model: Model) -> None:
         """The policies and grants of a model, or a lock."""
@@ -196,6 +211,9 @@ class _Planner:
             self.compiler.rules(model).restricted or other in {locked.model for locked in self.locked}
         ):
             return f"it shares its table with `{other}`"
+        for rule in self.application.policy.rules_by_model.get(model.name, ()):
+            for group in sorted(rule.groups & self.without):
+                return f"a role of others has the name of its rules' group: {self.names.group(group)}"
         return None if self.code_models else hidden_by_code(model, self.application.named)
 
     def links(self) -> None:
@@ -254,7 +272,7 @@ class _Planner:
         late = [item for items in self.late for item in items()]
         items = [
             Item("functions", "all", FUNCTIONS, ""),
-            *role_items(self.application, self.names, self.schema, self.ruled),
+            *role_items(self.application, self.names, self.schema, self.ruled, self.without),
             *helper_items(self.library.helpers.values()),
             *self.tables,
             *self.grants.items(),
@@ -263,8 +281,10 @@ class _Planner:
                 self.application,
                 self.actors,
                 self.names,
+                self.schema,
                 self.grants,
                 self.ruled,
+                self.without,
                 self.library,
                 self.warnings,
                 progress,
@@ -277,4 +297,5 @@ class _Planner:
             tuple(self.warnings),
             tuple(self.read_only),
             self.writable,
+            self.schema,
         )

@@ -110,7 +110,7 @@ def status(connection: Connection, plan: Plan, directory: Directory, users: Iter
     asked = {i: login for i, login in people.items() if wanted is None or i in wanted}
     return Status(
         True,
-        drift(connection, plan.names),
+        drift(connection, plan.names, plan.schema),
         changes(connection, plan),
         tuple(login for i, login in asked.items() if i not in roles),
         tuple(role for i, role in sorted(roles.items()) if i not in people),

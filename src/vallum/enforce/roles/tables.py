@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from vallum.enforce.roles.expressions import Helper
-from vallum.enforce.roles.found import Relation
+from vallum.enforce.roles.found import GUARD, Relation
 from vallum.enforce.roles.items import Item
 from vallum.enforce.roles.names import RoleNames, key_of, literal, quoted
 from vallum.enforce.roles.scopes import ModelRules, RowPolicy, RuleCompiler
@@ -56,10 +56,13 @@ def table_items(
     if not any(of.restricted for of in rules):
         return []
     policies = [policy for of in rules for policy in compiler.policies(of)]
-    return [*row_security(relation, schema), *(_policy(p, relation.name, schema, names) for p in policies)]
+    return [
+        *row_security(relation, names, schema),
+        *(_policy(p, relation.name, schema, names) for p in policies),
+    ]
 
 
-def row_security(relation: Relation, schema: str) -> list[Item]:
+def row_security(relation: Relation, names: RoleNames, schema: str) -> list[Item]:
     """Row level security switched on, unless it was on before us."""
     if relation.guarded:
         return []
@@ -68,8 +71,10 @@ def row_security(relation: Relation, schema: str) -> list[Item]:
         Item(
             "row security",
             relation.name,
-            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
-            f"ALTER TABLE IF EXISTS {table} DISABLE ROW LEVEL SECURITY",
+            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;"
+            f" CREATE POLICY {GUARD} ON {table} FOR SELECT TO {quoted(names.guard)} USING (false)",
+            f"ALTER TABLE IF EXISTS {table} DISABLE ROW LEVEL SECURITY;"
+            f" DROP POLICY IF EXISTS {GUARD} ON {table}",
         )
     ]
 
