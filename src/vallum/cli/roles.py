@@ -192,6 +192,34 @@ def login(
 
 @app.command(
     epilog=examples(
+        "vallum roles pooler bi_gateway",
+        "vallum roles pooler bi_gateway --remove",
+        note="The key is shown once, on standard output, and kept nowhere but in PostgreSQL. The views that "
+        "the pooler reads come with the next `vallum roles apply`.",
+    )
+)
+@command
+def pooler(
+    shell: Shell,
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="The pooler's role.", show_default=False)],
+    remove: Annotated[bool, typer.Option("--remove", help="It may act for nobody any more.")] = False,
+) -> int:
+    """Let a role act for users by a signed setting, with a new key; one that is missing is made."""
+    with shell.open() as vallum:
+        if remove:
+            was = vallum.roles.unpool(role)
+            _tell_unpooled(shell, role, was)
+            return OK if was else REFUSED
+        made = vallum.roles.pooler(role)
+    if shell.json:
+        shell.write(screen.pooler_data(made))
+    else:
+        shell.show(*screen.pooler(made))
+    return OK
+
+
+@app.command(
+    epilog=examples(
         "vallum roles advise",
         "vallum roles advise --rows 100000 --measure",
         note="--measure makes each index within a transaction that is rolled back: who writes to the table "
@@ -229,6 +257,13 @@ def _tell_disabled(shell: Shell, user: str, ended: int) -> None:
         shell.write({"sessions_ended": ended})
     else:
         shell.show(*screen.disabled(user, ended))
+
+
+def _tell_unpooled(shell: Shell, role: str, was: bool) -> None:
+    if shell.json:
+        shell.write({"removed": was})
+    else:
+        shell.show(*screen.unpooled(role, was))
 
 
 def _cannot_ask(shell: Shell) -> None:

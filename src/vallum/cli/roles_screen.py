@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vallum.enforce.roles.catalogue import Drift
     from vallum.enforce.roles.login import Login
     from vallum.enforce.roles.plan import Locked
+    from vallum.enforce.roles.pooler import Pooler
     from vallum.enforce.roles.status import Status
     from vallum.facade import Vallum
     from vallum.facade.roles import Applied, Proposal
@@ -28,10 +29,13 @@ __all__ = [
     "dropped",
     "login",
     "login_data",
+    "pooler",
+    "pooler_data",
     "proposal",
     "proposal_data",
     "statements",
     "status",
+    "unpooled",
     "warnings",
 ]
 
@@ -264,6 +268,27 @@ def login_data(made: Login, name: str, database: str) -> dict[str, Any]:
 def disabled(user: str, ended: int) -> Iterable[RenderableType]:
     """That somebody is shut out."""
     yield Text.assemble(_YES, f"{user} can no longer sign in; {ended} session{'s' * (ended != 1)} ended")
+
+
+def pooler(made: Pooler) -> Iterable[RenderableType]:
+    """The key of a pooler, once; and the password where the role was made."""
+    yield Text.assemble(_YES, f"{made.role} may act for users by what is signed with this key")
+    if made.password is not None:
+        yield _whole(f"  password  {made.password}")
+    yield _whole(f"  key       {made.key.hex()}")
+    yield Text("  Shown once; an older key counts no longer. Its views come with: vallum roles apply")
+
+
+def pooler_data(made: Pooler) -> dict[str, Any]:
+    """The same for programs."""
+    said: dict[str, Any] = {"role": made.role, "key": made.key.hex()}
+    return said if made.password is None else {**said, "password": made.password}
+
+
+def unpooled(role: str, was: bool) -> Iterable[RenderableType]:
+    """That a role acts for nobody."""
+    sign = _YES if was else _NO
+    yield Text.assemble(sign, f"{role} may act for nobody any more" if was else f"{role} was no pooler")
 
 
 def _hba(made: Login, database: str) -> str:

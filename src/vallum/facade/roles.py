@@ -15,6 +15,7 @@ import psycopg
 from vallum.enforce import Application
 from vallum.enforce.roles import apply as core
 from vallum.enforce.roles import login as logins
+from vallum.enforce.roles import pooler as pooling
 from vallum.enforce.roles.advise import Advice, advise
 from vallum.enforce.roles.apply import Changes, changes
 from vallum.enforce.roles.catalogue import (
@@ -31,6 +32,7 @@ from vallum.enforce.roles.login import Login
 from vallum.enforce.roles.names import RoleNames
 from vallum.enforce.roles.order import renumber
 from vallum.enforce.roles.plan import Plan, make_plan
+from vallum.enforce.roles.pooler import Pooler
 from vallum.enforce.roles.status import Choice, Status, choose, chosen, status
 from vallum.kernel import NO_PROGRESS, Progress
 from vallum.postgres import connect, redact
@@ -178,6 +180,22 @@ class Roles:
         with self._connection(readonly=False) as connection:
             return logins.disable(connection, self._names(connection), user)
 
+    def pooler(self, role: str) -> Pooler:
+        """Let a role act for users by a signed setting, from the next apply on; again: with a new key.
+
+        Raises: ConnectionFailed, RolesRefused, PoolerRefused.
+        """
+        with self._connection(readonly=False) as connection:
+            return pooling.register(connection, role)
+
+    def unpool(self, role: str) -> bool:
+        """Let a role act for nobody any more, at once; says whether it was a pooler.
+
+        Raises: ConnectionFailed, RolesRefused.
+        """
+        with self._connection(readonly=False) as connection:
+            return pooling.remove(connection, role)
+
     def advise(
         self, *, rows: int = 10_000, measure: bool = False, progress: Progress = NO_PROGRESS
     ) -> Advice:
@@ -199,7 +217,7 @@ class Roles:
 
     def _apply(self, connection: Connection, plan: Plan, choice: Choice, progress: Progress) -> Applied:
         found = drift(connection, plan.names, plan.schema)
-        kept = logins.hold(connection, plan.names)
+        kept, keys = logins.hold(connection, plan.names), pooling.keys(connection)
         if _is_repaired(found):
             core.drop(connection, plan.schema)
         if not is_applied(connection):
@@ -212,6 +230,7 @@ class Roles:
             return Applied(plan, done, (), found)
         renumber(connection, plan.items)
         logins.restore(connection, kept)
+        pooling.keep(connection, keys)
         remember(connection, read_entries(connection, plan.names, plan.schema), foreign)
         repaired = tuple(d for d in found if d.change != "foreign")
         return Applied(plan, done, repaired, drift(connection, plan.names, plan.schema))
@@ -235,6 +254,7 @@ class Roles:
             writable=choice.writable,
             force=choice.forced,
             taken=taken_roles(connection, self._names(connection)),
+            poolers=pooling.poolers(connection),
             progress=progress,
         )
         return plan, relations

@@ -16,7 +16,7 @@ import psycopg
 from vallum.enforce.roles.base import SHOWN
 from vallum.enforce.roles.expressions import HELPERS
 from vallum.enforce.roles.names import RoleNames, pattern
-from vallum.enforce.roles.plan import VIEWS
+from vallum.enforce.roles.tables import SIGNED, VIEWS
 
 __all__ = [
     "Drift",
@@ -157,7 +157,7 @@ def read_entries(
     connection: Connection, names: RoleNames, schema: str = "public"
 ) -> dict[tuple[str, str], str]:
     """The definitions as they are now, by kind and name."""
-    own = [SHOWN, HELPERS, VIEWS]
+    own = [SHOWN, HELPERS, VIEWS, SIGNED]
     with connection.transaction():
         # PostgreSQL names what is on the search path without its schema.
         connection.execute("SET LOCAL search_path = pg_catalog")

@@ -15,7 +15,7 @@ from vallum.enforce.roles.expressions import HELPERS
 from vallum.enforce.roles.found import GUARD, MADE_BY
 from vallum.enforce.roles.items import undo_role
 from vallum.enforce.roles.names import RoleNames, pattern, quoted
-from vallum.enforce.roles.tables import VIEWS
+from vallum.enforce.roles.tables import SIGNED, VIEWS
 
 __all__ = ["sweep", "undo_all"]
 
@@ -69,7 +69,7 @@ def sweep(connection: Connection, names: RoleNames, schema: str) -> int:
         for (table,) in guarded:
             connection.execute(f"ALTER TABLE {quoted(schema, table)} DISABLE ROW LEVEL SECURITY".encode())
         roles = connection.execute(_ROLES, (pattern(names), MADE_BY)).fetchall()
-        schemas = connection.execute(_SCHEMAS, {"views": VIEWS, "helpers": HELPERS}).fetchall()
+        schemas = connection.execute(_SCHEMAS, {"views": [VIEWS, SIGNED], "helpers": HELPERS}).fetchall()
         for (name,) in schemas:
             connection.execute(f"DROP SCHEMA {quoted(name)} CASCADE".encode())
         for (role,) in roles:
@@ -94,7 +94,8 @@ SELECT rolname::text FROM pg_roles WHERE rolname ~ %s AND shobj_description(oid,
 # Others may have a schema of such a name: ours are known by what is in them, or by standing empty.
 _SCHEMAS: Final = """
 SELECT nspname::text FROM pg_namespace n WHERE pg_has_role(nspowner, 'USAGE')
-AND (nspname = %(views)s AND NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relkind <> 'v')
+AND (nspname = ANY (%(views)s)
+        AND NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relkind <> 'v')
      OR nspname = %(helpers)s AND (
         EXISTS (SELECT FROM pg_proc WHERE pronamespace = n.oid AND proname = 'member_of')
         OR NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid)

@@ -6,7 +6,7 @@ a grant on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from vallum.domain.ast import Open
@@ -21,6 +21,7 @@ from vallum.enforce.roles.links import Link, ends_readable, link_grant, link_ite
 from vallum.enforce.roles.names import RoleNames
 from vallum.enforce.roles.people import Grants, role_items, user_items
 from vallum.enforce.roles.scopes import COMPANIES, ModelRules, RuleCompiler
+from vallum.enforce.roles.signed import link_view, model_view, schema_items
 from vallum.enforce.roles.tables import VIEWS, helper_items, table_items, target, view_item
 from vallum.enforce.roles.writes import (
     WRITES,
@@ -54,6 +55,7 @@ def make_plan(
     writable: bool = False,
     force: bool = False,
     taken: Collection[str] = (),
+    poolers: Sequence[str] = (),
     progress: Progress = NO_PROGRESS,
 ) -> Plan:
     """The plan for an application. `users`: ids of those that get a role, all active ones by default.
@@ -61,6 +63,7 @@ def make_plan(
     `code_models`: models whose code hides records are read by their record rules alone, rather than locked.
     `writable`: rights to write, create and unlink hold as well; on an Odoo database only with `force`.
     `taken`: names that roles of others bear: who or what would have them is left out, and told of.
+    `poolers`: roles that act for users by a signed setting.
 
     Raises: RolesRefused.
     """
@@ -69,6 +72,7 @@ def make_plan(
     actors = _actors(application, users)
     planner = _Planner(application, relations, names, schema, actors, code_models, writable)
     planner.leave_out(taken)
+    planner.poolers = tuple(poolers)
     for model in application.schema.models.values():
         planner.model(model)
     planner.links()
@@ -106,6 +110,7 @@ class _Planner:
         )
         self.holders = Holders(application, actors)
         self.without: frozenset[int] = frozenset()
+        self.poolers: tuple[str, ...] = ()
         self.grants = Grants(names)
         self.tables: list[Item] = []
         self.late: list[Callable[[], list[Item]]] = []
@@ -187,8 +192,13 @@ class _Planner:
 
     def _grant(self, model: Model, relation: Relation) -> None:
         place = target(relation, self.schema)
-        for grant in self.holders.grants(model, relation.columns):
+        reading = self.holders.grants(model, relation.columns)
+        for grant in reading:
             self.grants.add(place, grant)
+        if self.poolers and self._owners[model.table] == model.name:
+            rules = self.compiler.rules(model)
+            view = model_view(relation, rules, reading, self.compiler, self.poolers, self.schema)
+            self.tables += [view] if view else []
         operations = self.writes.get(model.name, frozenset())
         for grant in model_grants(self.holders, model, relation, operations):
             self.grants.add(place, grant)
@@ -228,7 +238,14 @@ class _Planner:
             grant = link_grant(link, circles, self.holders.of_field)
             if grant is not None:
                 self.grants.add(target(link.relation, self.schema), grant)
+                self.tables += self._signed(link)
             self._link(link, readable=grant is not None)
+
+    def _signed(self, link: Link) -> list[Item]:
+        if not self.poolers:
+            return []
+        rules = {model: self.compiler.rules(self.application.schema.model(model)) for _, model in link.ends}
+        return [link_view(link, rules, self.compiler, self.poolers, self.schema)]
 
     def _link(self, link: Link, *, readable: bool) -> None:
         conditions = ends_readable(link, self.ends, self.restricted, self.schema)
@@ -273,6 +290,7 @@ class _Planner:
         items = [
             Item("functions", "all", FUNCTIONS, ""),
             *role_items(self.application, self.names, self.schema, self.ruled, self.without),
+            *(schema_items(self.poolers) if self.poolers else ()),
             *helper_items(self.library.helpers.values()),
             *self.tables,
             *self.grants.items(),

@@ -15,9 +15,10 @@ from vallum.enforce.roles.names import RoleNames, key_of, literal, quoted
 from vallum.enforce.roles.scopes import ModelRules, RowPolicy, RuleCompiler
 from vallum.kernel import Operation
 
-__all__ = ["VIEWS", "helper_items", "row_security", "table_items", "target", "view_item"]
+__all__ = ["SIGNED", "VIEWS", "helper_items", "row_security", "table_items", "target", "view_item"]
 
 VIEWS: Final = "vallum_views"
+SIGNED: Final = "vallum_signed"
 
 # Odoo holds what is to be written against the record as it was, not as it becomes: without a CHECK of its
 # own PostgreSQL would hold USING against the new row as well.
