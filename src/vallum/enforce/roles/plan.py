@@ -7,10 +7,12 @@ a grant on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from vallum.domain.ast import Open
 from vallum.enforce.application import Application
+from vallum.enforce.roles.attachments import attachment_helper, is_known
 from vallum.enforce.roles.base import FUNCTIONS
 from vallum.enforce.roles.code import hidden_by_code
 from vallum.enforce.roles.columns import Holders
@@ -73,8 +75,15 @@ def make_plan(
     planner = _Planner(application, relations, names, schema, actors, code_models, writable)
     planner.leave_out(taken)
     planner.poolers = tuple(poolers)
+    later = []
     for model in application.schema.models.values():
-        planner.model(model)
+        if is_known(model, application) and not code_models:
+            # Its records follow those of all others, once it is known which may be read.
+            later.append(model)
+        else:
+            planner.model(model)
+    for model in later:
+        planner.attachments(model)
     planner.links()
     planner.bystanders()
     return planner.plan(progress)
@@ -158,7 +167,33 @@ class _Planner:
         self.ends[model.name] = relation
         if any(of.restricted for of in rules) or relation.guarded:
             self.restricted.add(model.name)
-        self._grant(model, relation)
+        self._grant(model, relation, self.compiler.rules(model))
+
+    def attachments(self, model: Model) -> None:
+        """Attachments, which follow the records they belong to."""
+        relation = self.relations.get(model.table)
+        if relation is None:
+            return
+        reason = self._reason(model, relation, self._owners.setdefault(model.table, model.name), code=False)
+        if reason is None:
+            try:
+                models = [self.application.schema.model(name) for name in self.ends]
+                documents = [(of, self.compiler.rules(of)) for of in models]
+                helper = attachment_helper(
+                    self.application, self.library, relation, documents, self.compiler.within
+                )
+                rules = replace(self.compiler.rules(model), code=(helper,))
+                self._guard(relation, [rules])
+            except VallumError as error:
+                reason = str(error)
+        if reason is not None:
+            self.locked.append(Locked(model.name, reason))
+            return
+        self.ends[model.name] = relation
+        self.restricted.add(model.name)
+        if self.writable:
+            self.read_only.append(Locked(model.name, "code of its module decides who writes its records"))
+        self._grant(model, relation, rules)
 
     def _guard(self, relation: Relation, rules: list[ModelRules]) -> None:
         if relation.kind in "vm":
@@ -190,13 +225,12 @@ class _Planner:
         self.writes[model.name] = frozenset(rules.operation for rules in found)
         return found
 
-    def _grant(self, model: Model, relation: Relation) -> None:
+    def _grant(self, model: Model, relation: Relation, rules: ModelRules) -> None:
         place = target(relation, self.schema)
         reading = self.holders.grants(model, relation.columns)
         for grant in reading:
             self.grants.add(place, grant)
         if self.poolers and self._owners[model.table] == model.name:
-            rules = self.compiler.rules(model)
             view = model_view(relation, rules, reading, self.compiler, self.poolers, self.schema)
             self.tables += [view] if view else []
         operations = self.writes.get(model.name, frozenset())
@@ -211,7 +245,7 @@ class _Planner:
         if stamp is not None:
             self.tables.append(stamp)
 
-    def _reason(self, model: Model, relation: Relation, other: str) -> str | None:
+    def _reason(self, model: Model, relation: Relation, other: str, *, code: bool = True) -> str | None:
         """Why a model cannot be held exactly, if anything keeps it."""
         if not relation.mine:
             return f"its table belongs to {relation.owner}"
@@ -224,7 +258,7 @@ class _Planner:
         for rule in self.application.policy.rules_by_model.get(model.name, ()):
             for group in sorted(rule.groups & self.without):
                 return f"a role of others has the name of its rules' group: {self.names.group(group)}"
-        return None if self.code_models else hidden_by_code(model, self.application.named)
+        return None if self.code_models or not code else hidden_by_code(model, self.application.named)
 
     def links(self) -> None:
         """Relation tables, once all models are known."""

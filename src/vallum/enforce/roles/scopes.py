@@ -45,18 +45,22 @@ class RowPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ModelRules:
-    """The rules of a model that hold for an operation, lowered over its root."""
+    """The rules of a model that hold for an operation, lowered over its root.
+
+    `code`: what its code says of them, as helpers that give ids.
+    """
 
     model: Model
     operation: Operation
     global_filters: tuple[tuple[RecordRule, Filter], ...]
     group_filters: tuple[tuple[RecordRule, Filter], ...]
     parents: tuple[tuple[str, ModelRules], ...]
+    code: tuple[Helper, ...] = ()
 
     @property
     def restricted(self) -> bool:
         """Whether anything restricts anybody."""
-        return bool(self.global_filters or self.group_filters or self.parents)
+        return bool(self.global_filters or self.group_filters or self.parents or self.code)
 
     @property
     def ruled_groups(self) -> frozenset[int]:
@@ -131,6 +135,10 @@ class RuleCompiler:
             called = _called(via, self.within(parent))
             found.append(RowPolicy(f"vallum_{via}{end}", called, False, operation=operation))
         found.extend(
+            RowPolicy(f"vallum_code{end}", _called("id", helper), False, operation=operation)
+            for helper in rules.code
+        )
+        found.extend(
             RowPolicy(
                 f"vallum_rule_{rule.id}{end}",
                 self._expression(at, condition),
@@ -161,6 +169,8 @@ class RuleCompiler:
             helper = self.within(parent)
             column: ColumnElement[int] = sa.column(via, sa.Integer(), _selectable=body.table)
             where.append(column.in_(sa.select(sa.literal_column(f"{helper.qualified}($1)"))))
+        for helper in rules.code:
+            where.append(own.in_(sa.select(sa.literal_column(f"{helper.qualified}($1)"))))
         if rules.group_filters:
             ways: list[ColumnElement[bool]] = [
                 sa.literal_column(f"(SELECT {_free('$1', sorted(rules.ruled_groups))})", sa.Boolean())
