@@ -325,11 +325,11 @@ def advice(found: Advice, rows: int) -> Iterable[RenderableType]:
         if timed and len(worth) < len(found.wanted):
             yield Text("Without a statement: measured, and no gain worth an index.", style="dim")
     if found.lost:
-        table = plain("table", "index", "on", "unused operators")
+        table = plain("table", "index", "on", "unused operators", "ask by one of these as well")
         for lost in found.lost:
-            table.add_row(
-                lost.table, Text(lost.index), Text(f"{lost.column} ({lost.type})"), Text(lost.operators)
-            )
+            on = Text(f"{lost.column} ({lost.type})")
+            instead = Text(_some(lost.instead) or "none is indexed")
+            table.add_row(lost.table, Text(lost.index), on, Text(lost.operators), instead)
         yield titled(
             "Not used for users: PostgreSQL keeps these operators from rows a policy has not let pass", table
         )
