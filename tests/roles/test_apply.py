@@ -272,6 +272,42 @@ def _move(connection: Connection, user: int, *groups: str) -> None:
     )
 
 
+def test_contradictory_rules_add_up_or_exclude(dsn: str, connection: Connection) -> None:
+    """Rules of two groups let pass what either does; global rules only what both do."""
+    application = application_of(dsn)
+    policy = application.policy
+    rules = [r for r in policy.rules if r.model == "crm.lead" and not r.is_global]
+    first, second = rules[0], next(r for r in rules if r.groups != rules[0].groups)
+    kept = tuple(r for r in policy.rules if r.model != "crm.lead")
+    connection.execute(
+        "DELETE FROM res_groups_users_rel WHERE uid = (SELECT id FROM res_users WHERE login = 'marie')"
+    )
+    for group in first.groups | second.groups:
+        connection.execute(
+            "INSERT INTO res_groups_users_rel (uid, gid) SELECT id, %s FROM res_users"
+            " WHERE login = 'marie' ON CONFLICT DO NOTHING",
+            (group,),
+        )
+    application.database.close()
+    low, high = "[('id', '<', 100)]", "[('id', '>=', 100), ('id', '<', 200)]"
+    for groups, expected in (((first.groups, second.groups), 199), ((frozenset(), frozenset()), 0)):
+        application = application_of(dsn)
+        changed = (
+            replace(first, domain=low, groups=groups[0]),
+            replace(second, domain=high, groups=groups[1]),
+        )
+        broken = replace(policy, rules=(*kept, *changed))
+        app = Application(application.database, application.schema, broken, application.directory)
+        plan = make_plan(app, read_relations(connection), names_of(connection))
+        apply(connection, plan)
+        user = application.actor("marie").user_id
+        application.database.close()
+        connection.execute(f"SET ROLE {quoted(plan.names.user(user))}".encode())
+        row = connection.execute("SELECT count(*) FROM crm_lead").fetchone()
+        connection.execute("RESET ROLE")
+        assert row == (expected,)
+
+
 # What stands in the way
 
 
