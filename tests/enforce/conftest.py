@@ -10,6 +10,7 @@ import pytest
 
 import vallum
 from examples.trading import SECURITY, Base, generate
+from tests.support.undone import undone
 from vallum.postgres import EmbeddedServer
 
 _numbers = count(1)
@@ -31,10 +32,26 @@ def writable_template(pg_server: EmbeddedServer) -> str:
 
 
 @pytest.fixture
-def shop(pg_server: EmbeddedServer, writable_template: str) -> Iterator[vallum.Vallum]:
+def own_shop(pg_server: EmbeddedServer, writable_template: str) -> Iterator[vallum.Vallum]:
     """A company that may be written to, dropped after the test."""
     name = f"shop_{os.getpid()}_{next(_numbers)}"
     dsn = pg_server.create_database(name, template=writable_template)
     with vallum.open(dsn, metadata=Base, policy=SECURITY, writable=True) as opened:
         yield opened
     pg_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def shared_shop(pg_server: EmbeddedServer, writable_template: str) -> str:
+    """The database of `shop`."""
+    return pg_server.create_database(f"shop_{os.getpid()}", template=writable_template)
+
+
+@pytest.fixture
+def shop(shared_shop: str) -> Iterator[vallum.Vallum]:
+    """A company that may be written to, within a transaction that is rolled back after the test."""
+    with (
+        vallum.open(shared_shop, metadata=Base, policy=SECURITY, writable=True) as opened,
+        undone(opened),
+    ):
+        yield opened

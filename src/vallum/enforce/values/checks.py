@@ -72,6 +72,6 @@ def check_left(call: Call, model: Model, ids: Sequence[int], operation: Operatio
         verb = "create" if operation is Operation.CREATE else f"leave, by a {operation},"
         which = ", ".join(map(str, refused[:10])) + (", …" if len(refused) > 10 else "")
         raise AccessDenied(
-            f"{call.eyes.login} may not {verb} such records of `{model.name}`: number {which} of {len(ids)} given",
+            f"{call.eyes.login} may not {verb} such records of `{model.name}`: number {which} of {len(ids)}",
             fix="the record rules of the model decide",
         )

@@ -26,8 +26,8 @@ class Values:
     """What one actor creates, writes and deletes; None stands for the superuser.
 
     Each call is one transaction (within another, a savepoint): all of it is done, or nothing.
-    Those that write raise: NotWritable, UnknownModel, AccessDenied, UnknownField, ReadonlyField, InvalidValue,
-    MissingValue, ConstraintRefused, Conflict, ConnectionFailed.
+    Those that write raise: NotWritable, UnknownModel, AccessDenied, UnknownField, ReadonlyField,
+    InvalidValue, MissingValue, ConstraintRefused, Conflict, ConnectionFailed.
     """
 
     def __init__(self, application: Application, actor: Actor | None) -> None:

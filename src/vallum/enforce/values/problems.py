@@ -69,7 +69,7 @@ def _refused(error: psycopg.Error, schema: Schema, storage: Storage) -> VallumEr
     name = error.diag.constraint_name or ""
     known = storage.constraints.get(name)
     where = f"the constraint `{name}`" if name else None
-    if isinstance(error, errors.ForeignKeyViolation):
+    if isinstance(error, errors.ForeignKeyViolation | errors.RestrictViolation):
         return ConstraintRefused(
             f"records that belong together would be torn apart{_about(known, schema)}",
             where=where,

@@ -104,7 +104,7 @@ def _default(default: Any, bind: Callable[[Any], Any] | None) -> Default | None:
     if default is None:
         return None
     if default.is_sequence:
-        return Default(expression=default.next_value())  # type: ignore[no-untyped-call]
+        return Default(expression=default.next_value())
     if default.is_clause_element:
         return Default(expression=default.arg)
 
