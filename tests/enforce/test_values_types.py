@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
@@ -94,13 +95,13 @@ HUGE = 10**5_000
         ("boolean", None, 2),
         ("integer", INT4, 2**31),
         ("integer", Column(type="int2"), 40_000),
-        ("integer", INT4, HUGE),
+        pytest.param("integer", INT4, HUGE, id="huge integer"),
         ("integer", INT4, True),
         ("integer", INT4, 1.0),
         ("integer", INT4, "1"),
         ("float", FLOAT8, float("nan")),
         ("float", FLOAT8, float("inf")),
-        ("float", FLOAT8, HUGE),
+        pytest.param("float", FLOAT8, HUGE, id="huge float"),
         ("float", FLOAT8, True),
         ("float", FLOAT8, "1.5"),
         ("float", Column(type="float4"), 1e39),
@@ -108,10 +109,10 @@ HUGE = 10**5_000
         ("monetary", NUMERIC, Decimal("NaN")),
         ("monetary", NUMERIC, Decimal("1e999999")),
         ("monetary", NUMERIC, Decimal("1e-999999")),
-        ("monetary", NUMERIC, HUGE),
+        pytest.param("monetary", NUMERIC, HUGE, id="huge amount"),
         ("monetary", MONEY, 1000),
         ("monetary", MONEY, 999.999),
-        ("monetary", MONEY, -(10**300)),
+        pytest.param("monetary", MONEY, -(10**300), id="negative"),
         ("char", SHORT, "four"),
         ("char", None, "a\x00b"),
         ("char", None, "\ud800"),
@@ -136,7 +137,7 @@ HUGE = 10**5_000
         ("many2one", INT4, 0),
         ("many2one", INT4, -1),
         ("many2one", INT4, 2**31),
-        ("many2one", INT4, HUGE),
+        pytest.param("many2one", INT4, HUGE, id="huge id"),
         ("many2one", INT4, [7, 8]),
         ("many2one", INT4, {"id": 7}),
         ("reference", None, "res.partner"),
@@ -150,7 +151,7 @@ HUGE = 10**5_000
         ("json", None, {"a\x00": 1}),
         ("json", None, ["\ud800"]),
         ("json", None, {"a": {1, 2}}),
-        ("json", None, HUGE),
+        pytest.param("json", None, HUGE, id="huge in json"),
     ],
 )
 def test_what_is_of_another_type_is_refused(kind: str, column: Column | None, value: Any) -> None:
@@ -182,6 +183,9 @@ def test_html_loses_what_runs(given: str, stored: str) -> None:
     assert parsed(field("html"), None, given) == stored
 
 
+KINDS = ("boolean", "integer", "float", "monetary", "char", "html", "date", "datetime", "many2one", "json")
+
+
 @given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.dates()))
 def test_any_value_is_read_or_refused(value: Any) -> None:
     """Nothing else is raised, whatever the type."""
@@ -197,10 +201,8 @@ def test_any_value_is_read_or_refused(value: Any) -> None:
         "many2one",
         "json",
     ):
-        try:
+        with suppress(InvalidValue):
             parsed(field(kind), NUMERIC if kind == "monetary" else None, value)
-        except InvalidValue as error:
-            assert "thing.it" in str(error)
 
 
 LINES = Field(model="order", name="lines", type="one2many", comodel="line", inverse="order_id")

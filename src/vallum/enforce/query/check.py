@@ -18,6 +18,7 @@ from vallum.kernel import (
     UnknownRecord,
     UnsupportedDomain,
     VallumError,
+    shown,
 )
 from vallum.policy import refused
 from vallum.schema import Model
@@ -65,7 +66,7 @@ def named_operation(name: Operation | str) -> Operation:
     try:
         return Operation(name)
     except ValueError:
-        raise UnknownOperation(f"{name!r:.60} is no operation", fix="use " + ", ".join(Operation)) from None
+        raise UnknownOperation(f"{shown(name)} is no operation", fix="use " + ", ".join(Operation)) from None
 
 
 def in_scope(eyes: Eyes, model: Model, operation: Operation, env: Env) -> Filter:

@@ -11,7 +11,7 @@ from enum import IntEnum
 from itertools import groupby
 from typing import Any
 
-from vallum.kernel import InvalidValue
+from vallum.kernel import InvalidValue, shown
 from vallum.schema import Field
 
 __all__ = ["Command", "Step", "parse_commands", "steps"]
@@ -94,7 +94,7 @@ def _ids(field: Field, value: Any) -> tuple[int, ...]:
 
 def _wrong(field: Field, value: Any) -> InvalidValue:
     return InvalidValue(
-        f"{value!r:.60} is no command for `{field}`",
+        f"{shown(value)} is no command for `{field}`",
         fix="give a list of (0, 0, {…}), (1, id, {…}), (2, id), (3, id), (4, id), (5,) and (6, 0, [ids])",
     )
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from vallum.enforce.values.call import Call
 from vallum.enforce.values.commands import Step, parse_commands
 from vallum.enforce.values.parse import parsed
-from vallum.kernel import InvalidValue, MissingValue, ReadonlyField
+from vallum.kernel import InvalidValue, MissingValue, ReadonlyField, shown
 from vallum.schema import Field, Model
 
 __all__ = ["Draft", "draft"]
@@ -39,7 +39,7 @@ def draft(call: Call, model: Model, values: Any, trusted: frozenset[str] = _NOBO
     Raises: UnknownField, AccessDenied (a shut field), ReadonlyField, InvalidValue, MissingValue.
     """
     if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
-        raise InvalidValue(f"{values!r:.60} are no values", fix="give a dict of values by field")
+        raise InvalidValue(f"{shown(values)} are no values", fix="give a dict of values by field")
     fields = [model.field(name) for name in values]
     for item in fields:
         if item.name not in trusted:

@@ -12,7 +12,7 @@ from vallum.enforce.query.eyes import Eyes, record_ids
 from vallum.enforce.values import copying, defaults, idempotency, writer
 from vallum.enforce.values.call import Call
 from vallum.enforce.values.transaction import run, storage_of
-from vallum.kernel import AccessDenied, InvalidValue, Operation, UnknownRecord
+from vallum.kernel import AccessDenied, InvalidValue, Operation, UnknownRecord, shown
 from vallum.policy import Actor, refused
 from vallum.postgres.migrations import migrate
 
@@ -162,11 +162,11 @@ def _ids(ids: int | Iterable[int]) -> list[int]:
     if isinstance(ids, int):
         return [ids]
     if isinstance(ids, str | bytes | Mapping) or not isinstance(ids, Iterable):
-        raise InvalidValue(f"{ids!r:.60} are no ids", fix="give a list of whole numbers")
+        raise InvalidValue(f"{shown(ids)} are no ids", fix="give a list of whole numbers")
     return list(ids)
 
 
 def _listed(values: Any) -> Sequence[Record]:
     if isinstance(values, str | bytes) or not isinstance(values, Sequence):
-        raise InvalidValue(f"{values!r:.60} are no values", fix="give a dict, or a list of dicts")
+        raise InvalidValue(f"{shown(values)} are no values", fix="give a dict, or a list of dicts")
     return values

@@ -19,7 +19,7 @@ from uuid import UUID
 
 import nh3
 
-from vallum.kernel import InvalidValue
+from vallum.kernel import InvalidValue, shown
 from vallum.schema import Column, Field
 
 __all__ = ["parsed"]
@@ -136,7 +136,7 @@ def _selection(field: Field, column: Column | None, value: Any) -> str:
     text = _text(field, column, value)
     if field.selection and text not in field.selection:
         known = ", ".join(field.selection[:12])
-        raise InvalidValue(f"{text!r:.60} is no choice of `{field}`", fix=f"give one of {known}")
+        raise InvalidValue(f"{shown(text)} is no choice of `{field}`", fix=f"give one of {known}")
     return text
 
 
@@ -201,7 +201,7 @@ def _check_json(field: Field, value: Any, depth: int) -> None:
     elif isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str):
-                raise InvalidValue(f"{key!r:.60} is no name in JSON (for `{field}`)", fix="give text")
+                raise InvalidValue(f"{shown(key)} is no name in JSON (for `{field}`)", fix="give text")
             _check_text(field, key)
             _check_json(field, inner, depth + 1)
     elif isinstance(value, list | tuple):
@@ -237,8 +237,4 @@ _PARSERS: Final[Mapping[str, Callable[[Field, Column | None, Any], Any]]] = {
 
 
 def _wrong(field: Field, value: Any, wanted: str) -> InvalidValue:
-    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-        shown = "a number of hundreds of digits"  # Python refuses to spell the longest ones
-    else:
-        shown = f"{str(value)[:40]!r}" if isinstance(value, str) else f"{value!r:.60}"
-    return InvalidValue(f"{shown} is not {wanted} (for `{field}`)", fix=f"give {wanted}")
+    return InvalidValue(f"{shown(value, 42)} is not {wanted} (for `{field}`)", fix=f"give {wanted}")
