@@ -122,6 +122,8 @@ class Rows:
 
     def update(self, model: Model, ids: Iterable[int], parts: Sequence[Set]) -> None:
         """Update the rows with these ids, all in the same way."""
+        if not parts:
+            return
         values: dict[str, Any] = {}
         assignments = []
         for i, part in enumerate(parts):

@@ -32,11 +32,12 @@ def new(
     """
     columns, ours = call.storage.of(model.name), call.ours(model)
     row = {**raw, **{name: held(call, model.fields[name], value) for name, value in values.items()}}
+    known = dict(values)  # as in SQLAlchemy, a default sees what is given and the defaults before its own
     for name, column in columns.items():
         if name in row or name in ours:
             continue
         if column.default is not None:
-            row[name] = defaulted(column.default, values)
+            row[name] = known[name] = defaulted(column.default, known)
         elif model.fields[name].required and not column.server_default:
             raise MissingValue(f"`{model.fields[name]}` needs a value", fix="give one")
     counted = call.storage.versions.get(model.name)
