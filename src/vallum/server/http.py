@@ -47,7 +47,7 @@ class Response:
     status: int = int(HTTPStatus.OK)
     body: bytes = b""
     content_type: str = JSON
-    headers: Mapping[str, str] = _NONE
+    headers: Mapping[str, str] = field(default_factory=lambda: _NONE)
     note: Mapping[str, Any] = field(default_factory=lambda: _NONE)
 
 
