@@ -25,7 +25,7 @@ from vallum.server.addresses import Addresses
 from vallum.server.limits import Counters, Rate
 from vallum.server.rpc.context import Context
 from vallum.server.rpc.faults import UNAVAILABLE_NAME, RpcError
-from vallum.server.rpc.methods import Call, Method
+from vallum.server.rpc.methods import METHODS, Call, Method
 from vallum.server.sessions import Sessions
 from vallum.server.signin import SignIn, denied, network_of
 
@@ -34,6 +34,7 @@ __all__ = ["Service", "State"]
 _LOG: Final = logging.getLogger("vallum.server")
 _MOST_SESSIONS: Final = 4096
 _RENEW: Final = 0.9
+_NAMES: Final = frozenset({name for _, name in METHODS} | {"authenticate", "login", "version"})
 
 
 @dataclass(slots=True)
@@ -237,6 +238,15 @@ class Service:
                 status=HTTPStatus.FORBIDDEN,
             )
         return call.session
+
+    def named(self, model: Any, method: Any) -> dict[str, str]:
+        """What the log says of a call; nothing that is no name of a model or method."""
+        found = {}
+        if isinstance(model, str) and self.state is not None and model in self.schema:
+            found["model"] = model
+        if isinstance(method, str) and method in _NAMES:
+            found["call"] = method
+        return found
 
     def noticed(self, error: Exception) -> None:
         """Log an error nobody foresaw; those of calls are in the access log."""

@@ -31,7 +31,7 @@ from vallum.server.watch import Watch
 if TYPE_CHECKING:
     from vallum.facade import Vallum
 
-__all__ = ["Plan", "build", "opened"]
+__all__ = ["Plan", "build", "named_database", "opened"]
 
 _LOG: Final = logging.getLogger("vallum.server")
 _TIMEOUT: Final = 30.0
@@ -182,7 +182,7 @@ def _service(
         counters=kept,
         api_rate=Rate(settings.api_rate, settings.api_burst),
         addresses=Addresses.parse(settings.addresses),
-        database_name=database_name(settings),
+        database_name=settings.database_name or named_database(settings.dsn or ""),
         version=state.application.schema.version,
         of_odoo=of_odoo,
         writable=False,
@@ -191,13 +191,11 @@ def _service(
     )
 
 
-def database_name(settings: Settings) -> str:
-    """The name clients know the database by: as told, or its own."""
+def named_database(dsn: str) -> str:
+    """The name of the database of a DSN."""
     from psycopg.conninfo import conninfo_to_dict
 
-    if settings.database_name is not None:
-        return settings.database_name
-    found = conninfo_to_dict(settings.dsn or "")
+    found = conninfo_to_dict(dsn)
     return str(found.get("dbname") or found.get("user") or "")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -40,7 +40,7 @@ def read_group(
     lazy: Any = True,
 ) -> list[Group]:
     """Groups of records with aggregated values; `lazy`: by the first of `groupby` only."""
-    model, condition = model_of(call), _domain(domain)
+    model, condition = model_of(call), _domain(call, domain)
     every = _names(groupby, "groupby")
     specs = every[:1] if lazy else every
     sums = _aggregates(model, _names(fields, "fields"))
@@ -92,7 +92,7 @@ def formatted_read_group(
     wanted = _names(aggregates, "aggregates")
     found = call.session.read_group(
         call.model,
-        _domain(domain),
+        _domain(call, domain),
         specs,
         wanted,
         order=order or None,
@@ -225,5 +225,3 @@ def _text(value: Any) -> Any:
         return moment(value)
     return value.isoformat() if isinstance(value, date) else value
 
-
-_DAY: Final = timedelta(days=1)

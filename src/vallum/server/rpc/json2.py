@@ -61,7 +61,7 @@ def _handled(service: Service, request: Request, note: dict[str, Any]) -> Respon
     if request.path == f"{_PREFIX}openapi.json" or request.path.startswith(_DOC):
         return _document(service, request, verdict)
     model, _, name = request.path.removeprefix(_PREFIX).partition("/")
-    note.update(model=model[:80], call=name[:80])
+    note.update(service.named(model, name))
     if request.method != "POST":
         raise RpcError(
             "a call is a POST",

@@ -20,7 +20,7 @@ from vallum.server.rpc.faults import Fault, RpcError, fault_of
 if TYPE_CHECKING:
     from vallum.server.service import Service
 
-__all__ = ["call_service", "handle", "web"]
+__all__ = ["call_service", "handle", "note_of", "web"]
 
 _TOLD_BY_STATUS: Final = frozenset(
     {
@@ -72,7 +72,7 @@ def _answered(
         raise RpcError("a call is an object", name="werkzeug.exceptions.BadRequest", status=400)
     number = document.get("id")
     number = number if isinstance(number, int | str | float) else None
-    note = _note(document.get("params"))
+    note = note_of(service, document.get("params"))
     try:
         result, headers = call(document.get("params") or {})
     except Exception as error:
@@ -95,15 +95,14 @@ def _failed(service: Service, fault: Fault, number: Any, note: Mapping[str, Any]
     return json_response(answer, status=status, headers=fault.headers, note={**note, "error": fault.name})
 
 
-def _note(params: Any) -> dict[str, Any]:
-    """What the log says of a call: never its arguments."""
+def note_of(service: Service, params: Any) -> dict[str, Any]:
+    """What the log says of a call: known models and methods, never what else stands in their places."""
     if not isinstance(params, dict):
         return {}
     args = params.get("args")
-    if params.get("service") == "object" and isinstance(args, list) and len(args) > 4:
-        return {"model": str(args[3])[:80], "call": str(args[4])[:80]}
-    found = params.get("method")
-    return {"model": str(params.get("model", ""))[:80], "call": str(found)[:80]} if found else {}
+    if params.get("service") == "object" and isinstance(args, list | tuple) and len(args) > 4:
+        return service.named(args[3], args[4])
+    return service.named(params.get("model"), params.get("method"))
 
 
 # `/jsonrpc`

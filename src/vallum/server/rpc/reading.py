@@ -27,7 +27,7 @@ def search(call: Call, domain: Any, offset: Any = 0, limit: Any = None, order: A
     most = _most(call, limit)
     found = call.session.search(
         call.model,
-        _domain(domain),
+        _domain(call, domain),
         offset=offset or 0,
         limit=most,
         order=order or None,
@@ -40,7 +40,7 @@ def search(call: Call, domain: Any, offset: Any = 0, limit: Any = None, order: A
 def search_count(call: Call, domain: Any, limit: Any = None) -> int:
     """How many records are found; counting stops at the limit."""
     return call.session.search_count(
-        call.model, _domain(domain), limit=limit or None, active_test=call.context.active_test
+        call.model, _domain(call, domain), limit=limit or None, active_test=call.context.active_test
     )
 
 
@@ -66,7 +66,7 @@ def search_read(
     context = call.context
     found = call.session.search_read(
         call.model,
-        _domain(domain),
+        _domain(call, domain),
         fields or None,
         offset=offset or 0,
         limit=_most(call, limit),
@@ -94,7 +94,7 @@ def web_search_read(
 ) -> dict[str, Any]:
     """The records found, read as a tree says, and how many there are."""
     fields = _tree(specification)
-    condition = _domain(domain)
+    condition = _domain(call, domain)
     found = call.session.search(
         call.model,
         condition,
@@ -126,7 +126,7 @@ def name_search(
     call: Call, name: Any = "", domain: Any = None, operator: Any = "ilike", limit: Any = 100
 ) -> list[tuple[int, str | bool]]:
     """Ids and names of the records that are called so."""
-    found = call.session.name_search(call.model, name or "", _domain(domain), operator, _most(call, limit))
+    found = call.session.name_search(call.model, name or "", _domain(call, domain), operator, _most(call, limit))
     return _within(call, found, limit)
 
 
@@ -205,14 +205,14 @@ def _within(call: Call, found: list[Any], limit: Any) -> list[Any]:
     return found
 
 
-def _domain(raw: Any) -> Any:
+def _domain(call: Call, raw: Any) -> Any:
     """A domain as given; none is the empty one."""
     if raw is None or raw is False:
         return []
     if not isinstance(raw, list | tuple):
         raise RpcError(
             f"a domain is a list of conditions, not {raw!r:.60}",
-            name="builtins.AssertionError",
+            name="builtins.AssertionError" if call.version < 19 else "builtins.TypeError",
             fix='write it as [["name", "=", "x"]]',
         )
     return raw

@@ -20,7 +20,7 @@ from lxml import etree
 from vallum.server.http import Request, Response
 from vallum.server.rpc.bounded import MAX_DEPTH
 from vallum.server.rpc.faults import RpcError, fault_of
-from vallum.server.rpc.jsonrpc import call_service
+from vallum.server.rpc.jsonrpc import call_service, note_of
 
 if TYPE_CHECKING:
     from vallum.server.service import Service
@@ -46,7 +46,7 @@ def handle(service: Service, request: Request) -> Response:
         )
     method, args = parse(request.body)
     params = {"service": request.path.removeprefix(_PREFIX), "method": method, "args": args}
-    note = _note(params)
+    note = note_of(service, params)
     try:
         answer = call_service(service, request, params)
         return Response(body=_dumped((answer,)), content_type=_XML, note=note)
@@ -65,13 +65,6 @@ def handle(service: Service, request: Request) -> Response:
             fault.headers,
             {**note, "error": fault.name},
         )
-
-
-def _note(params: dict[str, Any]) -> dict[str, Any]:
-    args = params["args"]
-    if params["service"] == "object" and len(args) > 4:
-        return {"model": str(args[3])[:80], "call": str(args[4])[:80]}
-    return {"call": str(params["method"])[:80]}
 
 
 def _dumped(content: Any) -> bytes:
