@@ -57,11 +57,12 @@ def allowed(guarded: Guarded, actor: Actor, model: Model, operation: Operation) 
 
 
 @contextmanager
-def attempt(guarded: Guarded, user: int) -> Iterator[Connection]:
+def attempt(guarded: Guarded, user: int, *, triggers: bool = False) -> Iterator[Connection]:
     """As the user, without triggers or foreign keys in the way, and undone afterwards."""
     connection = guarded.connection
     with connection.transaction(force_rollback=True):
-        connection.execute("SET LOCAL session_replication_role = replica")
+        if not triggers:
+            connection.execute("SET LOCAL session_replication_role = replica")
         connection.execute(f'SET LOCAL ROLE "{guarded.role(user)}"'.encode())
         yield connection
 
@@ -177,7 +178,9 @@ def sample(connection: Connection, table: str, scope: set[int]) -> list[int]:
     return [i for i in everything if i in scope][:4] + [i for i in everything if i not in scope][:4]
 
 
-def created(guarded: Guarded, user: int, table: str, names: list[str], row: int) -> bool:
+def created(
+    guarded: Guarded, user: int, table: str, names: list[str], row: int, *, triggers: bool = False
+) -> bool:
     """Whether a copy of the record passes the policies: any other complaint of PostgreSQL comes later."""
     connection = guarded.connection
     query = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM pg_temp.of_all").format(
@@ -185,7 +188,7 @@ def created(guarded: Guarded, user: int, table: str, names: list[str], row: int)
         *[sql.SQL(", ").join(map(sql.Identifier, names))] * 2,
     )
     try:
-        with attempt(guarded, user):
+        with attempt(guarded, user, triggers=triggers):
             connection.execute("RESET ROLE")
             connection.execute(
                 sql.SQL("CREATE TEMP TABLE of_all AS SELECT * FROM {} WHERE id = {}").format(
@@ -279,6 +282,7 @@ def test_the_owner_is_not_stamped(written: Guarded) -> None:
         "TRUNCATE crm_lead",
         "CREATE TRIGGER t BEFORE UPDATE ON crm_lead EXECUTE FUNCTION suppress_redundant_updates_trigger()",
         "ALTER TABLE crm_lead DISABLE TRIGGER vallum_stamp",
+        "ALTER TABLE crm_lead DISABLE TRIGGER vallum_refer",
         "SET session_replication_role = replica",
         "SELECT setval('crm_lead_id_seq', 1)",
         "COPY crm_lead (id, name) FROM STDIN",
@@ -343,11 +347,25 @@ def test_unique_violation_shows_no_value(written: Guarded, marie: Connection) ->
     assert refused.value.diag.message_detail is None
 
 
-def test_foreign_key_to_what_is_not_there_shows_no_value(marie: Connection) -> None:
-    """A foreign key tells whether an id exists, and nothing of the record."""
-    with pytest.raises(psycopg.errors.ForeignKeyViolation) as refused:
-        marie.execute("UPDATE crm_lead SET partner_id = 999999999")
-    assert "999999999" not in (refused.value.diag.message_primary or "")
+def test_foreign_key_tells_nothing_of_what_is_hidden(written: Guarded, marie: Connection) -> None:
+    """To refer to a hidden record is refused as to one that is not there."""
+    actor = written.application.actor("marie")
+    actor = written.application.actor("marie", sorted(actor.company_ids))
+    partner = written.application.schema.model("res.partner")
+    seen = allowed(written, actor, partner, Operation.READ) or set()
+    hidden = min(ids(written.connection, "res_partner") - seen)
+    told = []
+    for wanted in (hidden, 999_999_999):
+        with pytest.raises(Denied, match="may read") as refused, marie.transaction():
+            marie.execute("UPDATE crm_lead SET partner_id = %s", (wanted,))
+        told.append(str(refused.value.diag.message_primary).replace(str(wanted), "N"))
+    assert told[0] == told[1]
+    assert marie.execute("UPDATE crm_lead SET partner_id = %s", (max(seen),)).rowcount > 0
+
+
+def test_reference_that_stays_is_not_asked_about(written: Guarded, marie: Connection) -> None:
+    """A lead may be renamed, whatever else hangs on it."""
+    assert marie.execute("UPDATE crm_lead SET name = 'renamed', partner_id = partner_id").rowcount > 0
 
 
 def test_a_record_may_leave_ones_own_scope(written: Guarded, marie: Connection) -> None:

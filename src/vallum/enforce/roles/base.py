@@ -16,6 +16,8 @@ __all__ = ["BASE", "DROP_BASE", "FORGET_PLANS", "FUNCTIONS", "SHOWN"]
 
 SHOWN: Final = "vallum"
 
+# What a record is made to refer to has to be readable: it runs as whoever writes, whose policies decide. So a
+# foreign key tells nothing of what is hidden.
 # The stamp cannot ask for `current_user`, which is its owner's: the role that was set, else who signed in.
 # PL/pgSQL keeps its plans for a session, which SQL functions do not before PostgreSQL 18.
 _FIXED: Final = "LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
@@ -90,6 +92,26 @@ BEGIN
     END IF;
     NEW.write_uid := me;
     NEW.write_date := now();
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE FUNCTION {HELPERS}.refer() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    new_row jsonb := to_jsonb(NEW);
+    old_row jsonb := CASE TG_OP WHEN 'UPDATE' THEN to_jsonb(OLD) END;
+    wanted text;
+    is_there boolean;
+BEGIN
+    FOR place IN 0 .. TG_NARGS / 2 - 1 LOOP
+        wanted := new_row ->> TG_ARGV[2 * place];
+        CONTINUE WHEN wanted IS NULL OR wanted IS NOT DISTINCT FROM (old_row ->> TG_ARGV[2 * place]);
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s t WHERE t.id = $1)', TG_ARGV[2 * place + 1])
+            INTO is_there USING wanted::integer;
+        IF NOT is_there THEN
+            RAISE insufficient_privilege USING MESSAGE = format(
+                '%s: no record %s that %s may read', TG_ARGV[2 * place], wanted, current_user);
+        END IF;
+    END LOOP;
     RETURN NEW;
 END $$;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {HELPERS} TO PUBLIC;

@@ -33,6 +33,7 @@ from vallum.enforce.roles.writes import (
     link_policies,
     link_writers,
     model_grants,
+    refer_item,
     sequence_grant,
     stamp_item,
     unwritable,
@@ -241,9 +242,15 @@ class _Planner:
             self.grants.add(f"SEQUENCE {relation.sequence}", usage)
         if not operations:
             return
+        # Once it is known what may be read at all.
+        self.late.append(lambda: self._refer(model, relation))
         stamp = stamp_item(relation, self.schema)
         if stamp is not None:
             self.tables.append(stamp)
+
+    def _refer(self, model: Model, relation: Relation) -> list[Item]:
+        item = refer_item(model, relation, self.ends, self.names, self.schema)
+        return [] if item is None else [item]
 
     def _reason(self, model: Model, relation: Relation, other: str, *, code: bool = True) -> str | None:
         """Why a model cannot be held exactly, if anything keeps it."""

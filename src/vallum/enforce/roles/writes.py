@@ -16,7 +16,7 @@ from vallum.enforce.roles.expressions import HELPERS
 from vallum.enforce.roles.found import Relation, RolesRefused
 from vallum.enforce.roles.items import Item
 from vallum.enforce.roles.links import Link
-from vallum.enforce.roles.names import quoted
+from vallum.enforce.roles.names import RoleNames, literal, quoted
 from vallum.enforce.roles.people import Grants
 from vallum.enforce.roles.scopes import RuleCompiler
 from vallum.enforce.roles.tables import target
@@ -31,6 +31,7 @@ __all__ = [
     "link_policies",
     "link_writers",
     "model_grants",
+    "refer_item",
     "sequence_grant",
     "stamp_item",
     "unwritable",
@@ -93,6 +94,30 @@ def stamp_item(relation: Relation, schema: str) -> Item | None:
         f"CREATE TRIGGER vallum_stamp BEFORE INSERT OR UPDATE ON {table}"
         f" FOR EACH ROW EXECUTE FUNCTION {HELPERS}.stamp()",
         f"DROP TRIGGER IF EXISTS vallum_stamp ON {table}",
+    )
+
+
+def refer_item(
+    model: Model, relation: Relation, readable: Mapping[str, Relation], names: RoleNames, schema: str
+) -> Item | None:
+    """The trigger that lets users refer only to what they may read; the application itself passes by it."""
+    known: list[str] = []
+    for name, field in sorted(model.fields.items()):
+        place = readable.get(field.comodel or "")
+        if field.type != "many2one" or not field.stored or name not in relation.columns:
+            continue
+        if place is not None and name not in MAGIC_FIELDS:
+            known += [name, target(place, schema)]
+    if not known:
+        return None
+    table, own = quoted(schema, relation.name), literal(f"{names.prefix}_")
+    return Item(
+        "trigger",
+        f"{relation.name}: vallum_refer",
+        f"CREATE TRIGGER vallum_refer BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW"
+        f" WHEN (starts_with(current_user::text, {own}))"
+        f" EXECUTE FUNCTION {HELPERS}.refer({', '.join(map(literal, known))})",
+        f"DROP TRIGGER IF EXISTS vallum_refer ON {table}",
     )
 
 
