@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vallum.cli import roles_logins as secrets
 from vallum.cli import roles_screen as screen
 from vallum.cli.arguments import names_of, user_of
 from vallum.cli.failure import OK, REFUSED
@@ -185,9 +186,9 @@ def login(
         made = vallum.roles.login(who, None if no_password else valid_days)
         name, database = vallum.users.find(who).login, vallum.roles.database
     if shell.json:
-        shell.write(screen.login_data(made, name, database))
+        shell.write(secrets.login_data(made, name, database))
     else:
-        shell.show(*screen.login(made, name, database))
+        shell.show(*secrets.login(made, name, database))
 
 
 @app.command(
@@ -212,9 +213,9 @@ def pooler(
             return OK if was else REFUSED
         made = vallum.roles.pooler(role)
     if shell.json:
-        shell.write(screen.pooler_data(made))
+        shell.write(secrets.pooler_data(made))
     else:
-        shell.show(*screen.pooler(made))
+        shell.show(*secrets.pooler(made))
     return OK
 
 
@@ -256,14 +257,14 @@ def _tell_disabled(shell: Shell, user: str, ended: int) -> None:
     if shell.json:
         shell.write({"sessions_ended": ended})
     else:
-        shell.show(*screen.disabled(user, ended))
+        shell.show(*secrets.disabled(user, ended))
 
 
 def _tell_unpooled(shell: Shell, role: str, was: bool) -> None:
     if shell.json:
         shell.write({"removed": was})
     else:
-        shell.show(*screen.unpooled(role, was))
+        shell.show(*secrets.unpooled(role, was))
 
 
 def _cannot_ask(shell: Shell) -> None:

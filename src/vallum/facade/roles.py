@@ -5,10 +5,10 @@ Each of them opens a connection of its own, and closes it. Whoever may do this d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
 import psycopg
 
@@ -26,7 +26,7 @@ from vallum.enforce.roles.catalogue import (
     read_entries,
     remember,
 )
-from vallum.enforce.roles.found import Relation, RolesRefused, TablesInUse, read_relations, taken_roles
+from vallum.enforce.roles.found import Relation, RolesRefused, read_relations, taken_roles
 from vallum.enforce.roles.leftovers import sweep
 from vallum.enforce.roles.login import Login
 from vallum.enforce.roles.names import RoleNames
@@ -34,17 +34,13 @@ from vallum.enforce.roles.order import renumber
 from vallum.enforce.roles.plan import Plan, make_plan
 from vallum.enforce.roles.pooler import Pooler
 from vallum.enforce.roles.status import Choice, Status, choose, chosen, status
+from vallum.facade.roles_connection import LOCK_TIMEOUT, again, connection_to, drop_roles, schema_of
 from vallum.kernel import NO_PROGRESS, Progress
-from vallum.postgres import connect, redact
+from vallum.postgres import redact
 
 __all__ = ["LOCK_TIMEOUT", "Applied", "Proposal", "Roles", "Users", "drop_roles"]
 
 Connection: TypeAlias = psycopg.Connection[Any]
-T = TypeVar("T")
-LOCK_TIMEOUT: Final = 5.0
-_ATTEMPTS: Final = 4
-# Seconds.
-_PAUSE: Final = 1.0
 Users: TypeAlias = Iterable[str | int] | Literal["all"] | None
 
 
@@ -142,7 +138,7 @@ class Roles:
                         )
                     return self._apply(connection, plan, choice, progress)
 
-            return _again(connection, once)
+            return again(connection, once)
 
     def status(self, *, progress: Progress = NO_PROGRESS) -> Status:
         """Whether the database still holds the policy, and today's.
@@ -210,7 +206,7 @@ class Roles:
                 connection,
                 self._application,
                 rows,
-                schema=_schema(connection, [m.table for m in self._application.schema.models.values()]),
+                schema=schema_of(connection, [m.table for m in self._application.schema.models.values()]),
                 measure=measure,
                 progress=progress,
             )
@@ -240,7 +236,7 @@ class Roles:
     ) -> tuple[Plan, dict[str, Relation]]:
         self._application.forget()
         tables = [m.table for m in self._application.schema.models.values() if not m.abstract]
-        schema = _schema(connection, tables)
+        schema = schema_of(connection, tables)
         relations = read_relations(connection, schema)
         # Somebody chosen once and dismissed since has no role any more.
         active = {user.id for user in self._application.directory if user.active}
@@ -277,52 +273,7 @@ class Roles:
         return RoleNames.of(connection.info.dbname)
 
     def _connection(self, *, readonly: bool = True) -> AbstractContextManager[Connection]:
-        return _connection(self._application.database.dsn, readonly=readonly)
-
-
-def drop_roles(dsn: str, *, lock_timeout: float = LOCK_TIMEOUT) -> int:
-    """Undo what was applied to a database, whose application need not be there any more.
-
-    Raises: ConnectionFailed, RolesRefused, TablesInUse. Nothing is changed then.
-    """
-    with _connection(dsn, readonly=False) as connection:
-        schema = _schema(connection, ())
-        return _again(connection, lambda: core.drop(connection, schema, lock_timeout=lock_timeout))
-
-
-def _schema(connection: Connection, tables: Iterable[str]) -> str:
-    """Where the connection finds the application's tables."""
-    row = connection.execute(
-        "SELECT c.relnamespace::regnamespace::text FROM unnest(%s::text[]) WITH ORDINALITY t(name, n)"
-        " JOIN pg_class c ON c.oid = to_regclass(quote_ident(t.name)) ORDER BY n LIMIT 1",
-        (list(tables),),
-    ).fetchone()
-    if row is None:
-        row = connection.execute("SELECT current_schema()").fetchone()
-    return str(row[0]) if row and row[0] else "public"
-
-
-def _again(connection: Connection, work: Callable[[], T]) -> T:
-    """Do it; where others are using a table, some times over, each with a pause in which they get on."""
-    for _ in range(_ATTEMPTS - 1):
-        try:
-            return work()
-        except TablesInUse:
-            connection.execute("SELECT pg_sleep(%s)", (_PAUSE,))
-    return work()
-
-
-@contextmanager
-def _connection(dsn: str, *, readonly: bool = True) -> Iterator[Connection]:
-    with connect(dsn, readonly=readonly, autocommit=True) as connection:
-        try:
-            yield connection
-        except psycopg.errors.InsufficientPrivilege as error:
-            raise RolesRefused(
-                f"PostgreSQL refuses: {error.diag.message_primary}; nothing was changed",
-                where=redact(dsn),
-                fix="connect as the owner of the tables with CREATEROLE, or as a superuser",
-            ) from error
+        return connection_to(self._application.database.dsn, readonly=readonly)
 
 
 def _is_repaired(found: Iterable[Drift]) -> bool:

@@ -48,6 +48,8 @@ WITH ours AS (SELECT oid, rolname::text FROM pg_roles WHERE rolname ~ %(ours)s),
     schemas AS (SELECT oid, nspname::text, nspacl FROM pg_namespace WHERE nspname = ANY (%(schemas)s)),
     relations AS (SELECT c.*, s.nspname FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+        -- Others of Vallum's have their own tables in the schema that is shown.
+        AND (s.nspname <> %(shown)s OR c.relname = 'login_roles')
         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
             AND d.objid = c.oid AND d.deptype = 'e')),
     grantees AS (SELECT oid, rolname FROM ours UNION ALL SELECT 0, 'PUBLIC'),
@@ -76,7 +78,7 @@ UNION ALL
 SELECT 'helper', f.oid::regprocedure::text,
         concat_ws(' ', pg_get_userbyid(f.proowner), f.proacl::text, pg_get_functiondef(f.oid))
     FROM pg_proc f JOIN schemas s ON s.oid = f.pronamespace
-    WHERE s.nspname = ANY (%(own)s)
+    WHERE s.nspname = %(helpers)s
 UNION ALL
 SELECT 'view', nspname || '.' || relname,
         concat_ws(' ', pg_get_userbyid(relowner), reloptions::text, pg_get_viewdef(oid))
@@ -162,7 +164,14 @@ def read_entries(
         # PostgreSQL names what is on the search path without its schema.
         connection.execute("SET LOCAL search_path = pg_catalog")
         rows = connection.execute(
-            _ENTRIES, {"ours": pattern(names), "schemas": [schema, *own], "own": own}
+            _ENTRIES,
+            {
+                "ours": pattern(names),
+                "schemas": [schema, *own],
+                "own": own,
+                "shown": SHOWN,
+                "helpers": HELPERS,
+            },
         ).fetchall()
         if is_applied(connection):
             rows += connection.execute(_VALUES).fetchall()
