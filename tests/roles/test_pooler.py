@@ -282,3 +282,48 @@ def test_repairing_keeps_the_key(app: vallum.Vallum, pooler: Pooler) -> None:
     with psycopg.connect(psycopg.conninfo.make_conninfo(dsn, user=pooler.role)) as session:
         act_for(session, pooler.key, app.users.find("marie").id, now=now())
         assert session.execute("SELECT count(*) FROM vallum_signed.crm_lead").fetchone() != (0,)
+
+
+def test_owner_without_superuser_has_poolers_and_writers(pg_server: EmbeddedServer) -> None:
+    """As the role of an application may be: owner of the tables, with CREATEROLE."""
+    name, owner, role = (f"{kind}_{os.getpid()}" for kind in ("owned", "owner", "gateway"))
+    dsn = pg_server.create_database(name)
+    generate(dsn, rows=2_000)
+    mine = psycopg.conninfo.make_conninfo(dsn, user=owner)
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        admin.execute(
+            f"CREATE ROLE {owner} LOGIN CREATEROLE; GRANT CREATE ON DATABASE {name} TO {owner}".encode()
+        )
+        tables = admin.execute(
+            "SELECT relname::text FROM pg_class WHERE relkind IN ('r', 'v', 'm')"
+            " AND relnamespace = 'public'::regnamespace"
+        ).fetchall()
+        for (table,) in tables:
+            admin.execute(f"ALTER TABLE {quoted(table)} OWNER TO {owner}".encode())
+        with vallum.open(mine, metadata=Base, policy=SECURITY) as opened:
+            opened.roles.apply(["marie"], writable=True)
+            made = opened.roles.pooler(role)
+            opened.roles.apply()
+            assert opened.roles.status().is_clean
+            marie = opened.users.find("marie").id
+            there = psycopg.conninfo.make_conninfo(dsn, user=role, password=made.password)
+            with psycopg.connect(there) as session:
+                act_for(session, made.key, marie, now=now())
+                seen = session.execute("SELECT count(*) FROM vallum_signed.crm_lead").fetchone()
+            assert seen
+            assert seen[0] > 0
+            user = f"vallum_{name}_user_{marie}"
+            admin.execute(f"SET ROLE {quoted(user)}".encode())
+            changed = admin.execute("UPDATE crm_lead SET name = 'by marie' WHERE id > 0").rowcount
+            admin.execute("RESET ROLE")
+            assert changed == seen[0]
+            stamped = admin.execute(
+                "SELECT count(*) FROM crm_lead WHERE write_uid = %s AND name LIKE 'by m%%'", (marie,)
+            ).fetchone()
+            assert stamped == seen
+            opened.roles.drop()
+        admin.execute(
+            f"DROP OWNED BY {role}; DROP ROLE {role}; REASSIGN OWNED BY {owner} TO postgres".encode()
+        )
+        admin.execute(f"DROP OWNED BY {owner}; DROP ROLE {owner}".encode())
+    pg_server.drop_database(name)

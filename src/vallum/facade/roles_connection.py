@@ -38,12 +38,13 @@ def drop_roles(dsn: str, *, lock_timeout: float = LOCK_TIMEOUT) -> int:
 def schema_of(connection: Connection, tables: Iterable[str]) -> str:
     """Where the connection finds the application's tables."""
     row = connection.execute(
-        "SELECT c.relnamespace::regnamespace::text FROM unnest(%s::text[]) WITH ORDINALITY t(name, n)"
-        " JOIN pg_class c ON c.oid = to_regclass(quote_ident(t.name)) ORDER BY n LIMIT 1",
+        "SELECT s.nspname::text FROM unnest(%s::text[]) WITH ORDINALITY t(name, n)"
+        " JOIN pg_class c ON c.oid = to_regclass(quote_ident(t.name))"
+        " JOIN pg_namespace s ON s.oid = c.relnamespace ORDER BY t.n LIMIT 1",
         (list(tables),),
     ).fetchone()
     if row is None:
-        row = connection.execute("SELECT currentschema_of()").fetchone()
+        row = connection.execute("SELECT current_schema()").fetchone()
     return str(row[0]) if row and row[0] else "public"
 
 
@@ -59,6 +60,7 @@ def again(connection: Connection, work: Callable[[], T]) -> T:
 
 @contextmanager
 def connection_to(dsn: str, *, readonly: bool = True) -> Iterator[Connection]:
+    """A connection whose lack of rights is said in our words. Raises: ConnectionFailed, RolesRefused."""
     with connect(dsn, readonly=readonly, autocommit=True) as connection:
         try:
             yield connection
