@@ -246,6 +246,13 @@ def test_names_that_others_have_leave_out_whom_they_are_for(app: vallum.Vallum, 
             admin.execute(f"DROP ROLE {quoted(name)}".encode())
 
 
+def test_schema_that_is_open_to_everybody_is_told_of(app: vallum.Vallum, admin: Connection) -> None:
+    """As databases from before PostgreSQL 15 are: what users make there, others may run."""
+    assert not any("make tables and functions" in warning for warning in app.roles.plan().plan.warnings)
+    admin.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    assert any("make tables and functions" in warning for warning in app.roles.plan().plan.warnings)
+
+
 def test_tables_in_another_schema_are_found_there(dsn: str, admin: Connection) -> None:
     """Where the connection finds them; a user's role finds them as well."""
     admin.execute("ALTER SCHEMA public RENAME TO trade; CREATE SCHEMA public")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import psycopg
@@ -26,7 +26,7 @@ from vallum.enforce.roles.catalogue import (
     read_entries,
     remember,
 )
-from vallum.enforce.roles.found import Relation, RolesRefused, read_relations, taken_roles
+from vallum.enforce.roles.found import Relation, RolesRefused, is_open, read_relations, taken_roles
 from vallum.enforce.roles.leftovers import sweep
 from vallum.enforce.roles.login import Login
 from vallum.enforce.roles.names import RoleNames
@@ -253,6 +253,9 @@ class Roles:
             poolers=pooling.poolers(connection),
             progress=progress,
         )
+        if is_open(connection, schema):
+            said = f"everybody may make tables and functions in {schema}: REVOKE CREATE from PUBLIC"
+            plan = replace(plan, warnings=(*plan.warnings, said))
         return plan, relations
 
     def _choice(self, connection: Connection, users: Users, writable: bool | None, force: bool) -> Choice:

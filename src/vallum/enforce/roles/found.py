@@ -20,6 +20,7 @@ __all__ = [
     "TablesInUse",
     "check_rights",
     "check_roles",
+    "is_open",
     "read_relations",
     "taken_roles",
 ]
@@ -144,6 +145,12 @@ def read_relations(connection: Connection, schema: str = "public") -> dict[str, 
 def is_applied(connection: Connection) -> bool:
     """Whether a plan has been applied to the database."""
     row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"{HELPERS}.applied",)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def is_open(connection: Connection, schema: str) -> bool:
+    """Whether everybody may make tables and functions in a schema, as before PostgreSQL 15."""
+    row = connection.execute("SELECT has_schema_privilege('public', %s, 'CREATE')", (schema,)).fetchone()
     return row is not None and bool(row[0])
 
 
