@@ -96,7 +96,7 @@ class _Guarded(_Base):  # type: ignore[misc]
     # tables and columns
 
     def visit_table(self, table: Any, asfrom: bool = False, iscrud: bool = False, **kw: Any) -> Any:
-        if self._trusted or not (asfrom or kw.get("ashint") or kw.get("within_tstring")):
+        if self._trusted or not asfrom:
             return super().visit_table(table, asfrom=asfrom, iscrud=iscrud, **kw)
         if getattr(table, "schema", None):
             raise AccessDenied(f"no policy covers the table `{table.schema}.{table.name}`")

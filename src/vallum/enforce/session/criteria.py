@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from vallum.domain import TRUE, Filter
 from vallum.domain.filter import ALWAYS
@@ -27,6 +28,7 @@ from vallum.schema import Field, Model, Schema
 __all__ = ["Criteria", "Signature", "Tables", "View"]
 
 _ANOTHER_TIME: Final = timedelta(days=400, hours=1, minutes=1, seconds=1)
+_TEXTS: Final = postgresql.ARRAY(sa.Text())
 Signature = tuple[Filter, ...]
 
 
@@ -52,10 +54,16 @@ class Tables:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A table as the actor sees it. `ends`: columns whose values must be ids that pass a filter."""
+    """A table as the actor sees it.
+
+    `ends`: columns whose values must be ids that pass a filter. `per_company`: columns that hold a value
+    for each company, of which those of `companies` are seen.
+    """
 
     table: str
     columns: tuple[str, ...]
+    companies: tuple[str, ...]
+    per_company: frozenset[str]
     ends: tuple[tuple[str, Model, Filter], ...]
 
     @property
@@ -92,7 +100,16 @@ class View:
         return sa.select(*self._columns(own)).select_from(own).where(passes), scope.names
 
     def _columns(self, own: sa.FromClause) -> list[Any]:
-        return [sa.column(name, _selectable=own) for name in self.columns]
+        return [self._column(own, name) for name in self.columns]
+
+    def _column(self, own: sa.FromClause, name: str) -> Any:
+        if name not in self.per_company:
+            return sa.column(name, _selectable=own)
+        whole = sa.column(name, postgresql.JSONB(), _selectable=own)
+        each = sa.func.jsonb_each(whole).table_valued("key", "value")
+        mine = each.c.key == sa.any_(sa.bindparam(None, list(self.companies), _TEXTS))
+        part = sa.select(sa.func.jsonb_object_agg(each.c.key, each.c.value)).select_from(each).where(mine)
+        return part.correlate(own).scalar_subquery().label(name)
 
 
 class Criteria:
@@ -155,8 +172,10 @@ class Criteria:
         model = self.tables.models.get(table)
         if model is not None:
             where, lasting = self._filter(model)
-            columns = tuple(f.name for f in model.fields.values() if _has_column(f) and self.open(f))
-            return View(table, columns, (("id", model, where),)), lasting
+            fields = [f for f in model.fields.values() if _has_column(f) and self.open(f)]
+            per_company = frozenset(f.name for f in fields if f.company_dependent)
+            names = tuple(f.name for f in fields)
+            return View(table, names, self._companies(), per_company, (("id", model, where),)), lasting
         return self._relation_view(table)
 
     def _relation_view(self, table: str) -> tuple[View, bool]:
@@ -169,7 +188,13 @@ class Criteria:
             where, lasts = self._filter(model)
             ends.append((column, model, where))
             lasting = lasting and lasts
-        return View(table, tuple(column for column, _, _ in ends), tuple(ends)), lasting
+        columns = tuple(column for column, _, _ in ends)
+        return View(table, columns, (), frozenset(), tuple(ends)), lasting
+
+    def _companies(self) -> tuple[str, ...]:
+        """The companies whose values the actor sees, as keys."""
+        actor = self.actor
+        return tuple(str(c) for c in actor.companies or (actor.company_id,) if c is not None)
 
     def open(self, field: Field) -> bool:
         """Whether the field is open to the actor."""

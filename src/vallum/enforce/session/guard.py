@@ -21,7 +21,7 @@ from vallum.enforce.application import Application
 from vallum.enforce.session.compiler import Rules, StatementCache, guarded_dialect
 from vallum.enforce.session.connection import GuardedEngine
 from vallum.enforce.session.criteria import Criteria
-from vallum.enforce.session.loading import Hidden, Hide, watch
+from vallum.enforce.session.loading import Hidden, Hide, shut, watch
 from vallum.enforce.session.writes import Writes
 from vallum.kernel import AccessDenied, SettingsError
 from vallum.policy import Actor
@@ -207,14 +207,15 @@ def _attached(session: GuardedSession, instance: Any) -> None:
     mapper = state.mapper
     own = mapper.local_table.c.id if "id" in mapper.local_table.c else mapper.primary_key[0]
     found = None
-    if not state.session._flushing:
+    try:
         with session.no_autoflush:
             found = session.scalar(sa.select(own).where(own == state.identity[0]))
+    finally:
+        if found is None:
+            session.expunge(instance)
     if found is None:
         raise AccessDenied("an object of another session that is out of scope here, or gone")
-    session.expire(instance, session.vallum_hidden.keys(mapper))
-    for key in session.vallum_hidden.keys(mapper):
-        state.dict.pop(key, None)
+    shut(state, session.vallum_hidden)
 
 
 def _ended(session: GuardedSession, transaction: Any) -> None:

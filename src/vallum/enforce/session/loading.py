@@ -18,7 +18,7 @@ from vallum.enforce.session.criteria import Criteria
 from vallum.kernel import AccessDenied
 from vallum.schema import Field
 
-__all__ = ["Hidden", "Hide", "watch"]
+__all__ = ["Hidden", "Hide", "shut", "watch"]
 
 
 class Hidden:
@@ -77,7 +77,7 @@ class Hide(CompileStateOption):
     """A statement option: shut columns are deferred, shut relationships not loaded, at any depth."""
 
     __slots__ = ("hidden",)
-    _cache_key_traversal: Any = []
+    _cache_key_traversal: Any = []  # noqa: RUF012 - SQLAlchemy's own way to say: nothing to tell apart
     propagate_to_loaders = False
 
     def __init__(self, hidden: Hidden) -> None:
@@ -133,10 +133,19 @@ def _expired(target: Any, _attrs: Any) -> None:
     hidden = getattr(object_session(target), "vallum_hidden", None)
     if hidden is None:
         return
-    state = sa.inspect(target)
-    for key in hidden.keys(state.mapper):
+    shut(sa.inspect(target), hidden)
+
+
+def shut(state: Any, hidden: Hidden) -> None:
+    """Let an object refuse its shut columns, whatever it held of them."""
+    keys = hidden.keys(state.mapper)
+    if not keys:
+        return
+    for key in keys:
         state.expired_attributes.discard(key)
-        state.callables[key] = _Denied(hidden, key)
+        state.dict.pop(key, None)
+        state.committed_state.pop(key, None)
+    state.callables = {**state.callables, **{key: _Denied(hidden, key) for key in keys}}
 
 
 def watch() -> None:

@@ -134,9 +134,8 @@ class Writes:
         wanted = [p.get(k) for p in params for k in keys]
         if operation is Operation.WRITE:
             bound = {b.key for b in _binds(statement.whereclause)}
-            self._check_fields(
-                model, self._columns(statement, [{k: 0 for k in p if k not in bound} for p in params])
-            )
+            changes = [{k: v for k, v in p.items() if k not in bound} for p in params]
+            self._check_changed(model, self._columns(statement, changes))
         if keys and params and all(isinstance(i, int) for i in wanted):
             ids = [int(i) for i in wanted if i is not None]
         elif many:
@@ -236,6 +235,19 @@ class Writes:
         for column in columns:
             if self.criteria.shut(model.table, column):
                 self.criteria.check_column(model.table, column)
+
+    def _check_changed(self, model: Model, columns: set[str]) -> None:
+        self._check_fields(model, columns)
+        if "id" in columns:
+            raise AccessDenied(f"the id of a record of `{model.name}` is never changed")
+        if self.criteria.eyes.access is None:
+            return
+        for name in sorted(columns & model.fields.keys()):
+            if model.fields[name].company_dependent:
+                raise AccessDenied(
+                    f"`{model.fields[name]}` holds the values of other companies too",
+                    fix="write it by a statement that is allowed by name",
+                )
 
     def _columns(self, statement: Any, params: Params) -> set[str]:
         """The columns that a statement sets."""
