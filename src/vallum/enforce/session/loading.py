@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipProperty, defer, lazyload, object_session
+from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipProperty, defer, lazyload
 from sqlalchemy.orm.interfaces import CompileStateOption
 from sqlalchemy.sql import visitors
 
@@ -129,11 +129,10 @@ class _Denied:
         raise AccessDenied(f"`{self.key}` is not open to {self.hidden.criteria.actor.login}")
 
 
-def _expired(target: Any, _attrs: Any) -> None:
-    hidden = getattr(object_session(target), "vallum_hidden", None)
-    if hidden is None:
-        return
-    shut(sa.inspect(target), hidden)
+def _expired(state: Any, _attrs: Any) -> None:
+    hidden = getattr(state.session, "vallum_hidden", None)
+    if hidden is not None:
+        shut(state, hidden)
 
 
 def shut(state: Any, hidden: Hidden) -> None:
@@ -151,4 +150,4 @@ def shut(state: Any, hidden: Hidden) -> None:
 def watch() -> None:
     """See to it, once, that expired objects of guarded sessions do not ask for what is shut."""
     if not event.contains(Mapper, "expire", _expired):
-        event.listen(Mapper, "expire", _expired)
+        event.listen(Mapper, "expire", _expired, raw=True)
