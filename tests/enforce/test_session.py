@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 import vallum
 from examples.trading import models as m
 from vallum.enforce.session import Guard
-from vallum.kernel import AccessDenied
+from vallum.kernel import AccessDenied, SettingsError, UnknownUser
 
 MODELS = [c for c in (getattr(m, name) for name in m.__all__) if c is not m.Base]
-
-
-def url(dsn: str) -> sa.URL:
-    """The DSN for SQLAlchemy."""
-    return sa.make_url(dsn).set(drivername="postgresql+psycopg")
 
 
 @pytest.fixture(scope="module")
 def engine(company: str) -> Iterator[sa.Engine]:
     """The team's own engine."""
-    made = sa.create_engine("postgresql+psycopg://", creator=lambda: __import__("psycopg").connect(company))
+    made = sa.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(company))
     yield made
     made.dispose()
 
@@ -77,3 +74,71 @@ def test_an_entity_is_loaded_without_its_shut_columns(guarded: Guard) -> None:
         session.refresh(one)
         with pytest.raises(AccessDenied, match="salary"):
             session.refresh(one, ["salary"])
+
+
+def test_the_team_s_events_hear_of_guarded_statements(
+    app: vallum.Vallum, engine: sa.Engine, guarded: Guard
+) -> None:
+    """Listeners on the factory, its class and its engine are kept."""
+    heard: list[str] = []
+
+    class Own(orm.Session):
+        """A team's own session."""
+
+        def greeting(self) -> str:
+            return "hello"
+
+    factory = orm.sessionmaker(engine, class_=Own, expire_on_commit=False, info={"a": 1})
+    sa.event.listen(factory, "after_begin", lambda *_: heard.append("begin"))
+
+    def statement(*given: Any) -> None:
+        heard.append(given[2])
+
+    sa.event.listen(engine, "before_cursor_execute", statement)
+    try:
+        with app.guard(factory)("marie", info={"b": 2}) as session:
+            session.scalar(sa.select(sa.func.count()).select_from(m.Lead))
+            assert session.greeting() == "hello"
+            assert session.info == {"a": 1, "b": 2}
+            assert not session.expire_on_commit
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", statement)
+    assert heard[0] == "begin"
+    assert "crm_lead" in heard[1]
+
+
+def test_only_what_can_be_guarded_is_taken(app: vallum.Vallum, engine: sa.Engine) -> None:
+    """Another database, no engine, a connection, asynchronous sessions: an error that says what to give."""
+    asynchronous = async_sessionmaker(create_async_engine("postgresql+psycopg://"))
+    wrong: list[Any] = [
+        asynchronous,
+        orm.sessionmaker(),
+        orm.sessionmaker(sa.create_engine("sqlite://")),
+        orm.sessionmaker(engine, binds={m.Lead: engine}),
+        "postgresql://",
+    ]
+    for factory in wrong:
+        with pytest.raises(SettingsError):
+            app.guard(factory)
+    with pytest.raises(SettingsError):
+        app.guard(engine)("marie", bind=engine)
+    with pytest.raises(UnknownUser):
+        app.guard(engine)("nobody")
+
+
+def test_active_companies_narrow_a_session(app: vallum.Vallum, guarded: Guard) -> None:
+    """As they do for a user's search; company-dependent values are those of the active ones."""
+    for companies in ([1], [1, 4]):
+        expected = sorted(app.as_user("sofia", companies).search("sale.order", active_test=False))
+        with guarded("sofia", companies) as session:
+            assert sorted(session.scalars(sa.select(m.Order.id))) == expected
+    open_to = next(
+        u
+        for u in app.users
+        if u.active
+        and "standard_price" in app.as_user(u.id).fields("product.product")
+        and len(u.company_ids) > 1
+    )
+    with guarded(open_to.id, list(open_to.company_ids[:1])) as session:
+        for price in session.scalars(sa.select(m.Product.standard_price).limit(5)):
+            assert list(price or {}) == [str(open_to.company_ids[0])]

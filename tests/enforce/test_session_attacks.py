@@ -134,6 +134,12 @@ TEXTS: Final[dict[str, Ask]] = {
         sa.select(m.Lead).from_statement(sa.text("SELECT * FROM crm_lead"))
     ).all(),
     "a literal column": execute(sa.select(sa.literal_column("(SELECT max(salary) FROM hr_employee)"))),
+    "a name that is not quoted": execute(
+        sa.select(sa.column(sa.sql.quoted_name("(SELECT max(salary) FROM hr_employee)", False)))
+    ),
+    "a label that is not quoted": execute(
+        sa.select(m.Lead.name.label(sa.sql.quoted_name("x, (SELECT 1)", False)))
+    ),
     "an operator": execute(sa.select(m.Lead.name.op("= 'x' OR (SELECT true) OR name =")("y"))),
     "an operator that comments": execute(sa.select(m.Lead.id.op("+ 1 --")(2))),
     "a hint": execute(sa.select(m.Lead.id).with_statement_hint("UNION SELECT 1")),

@@ -295,6 +295,23 @@ def test_a_savepoint_takes_back_its_part(marie: orm.Session) -> None:
     assert lead.name == old
 
 
+def test_an_insert_returns_its_rows_where_no_rule_is_in_the_way(guard: Guard) -> None:
+    """Entities come back from statements of who may make any."""
+    with guard("sofia") as session:
+        made = session.scalars(sa.insert(m.Tag).returning(m.Tag), [{"name": "t1"}, {"name": "t2"}]).all()
+        assert sorted(tag.name for tag in made) == ["t1", "t2"]
+        session.rollback()
+
+
+def test_a_conflict_that_does_nothing_gives_no_rights(marie: orm.Session, hidden: int) -> None:
+    """A record that was there before is not one that was made."""
+    insert = postgresql.insert(m.Lead).values(id=hidden, name="x").on_conflict_do_nothing()
+    with pytest.raises(AccessDenied):
+        marie.execute(insert)
+    with pytest.raises(AccessDenied):
+        marie.execute(sa.insert(tags_of_lead), [{"lead_id": hidden, "tag_id": 1}])
+
+
 def test_bulk_inserts_in_scope_are_made(marie: orm.Session) -> None:
     """Many rows in one statement, each checked."""
     rows = [{"name": f"bulk {i}", "user_id": MARIE, "company_id": 1} for i in range(5)]

@@ -44,8 +44,16 @@ def guarded_dialect(dialect: Dialect, rules: Rules) -> Dialect:
     copied: Any = copy.copy(dialect)
     base: Any = dialect.statement_compiler
     copied.statement_compiler = _guarded_compiler(base)
+    copied.identifier_preparer = copy.copy(dialect.identifier_preparer)
+    preparer: Any = type(dialect.identifier_preparer)
+    copied.identifier_preparer.__class__ = _guarded_preparer(preparer)
     copied.vallum_rules = rules
     return copied  # type: ignore[no-any-return]
+
+
+@cache
+def _guarded_preparer(base: Any) -> Any:
+    return type(f"Guarded{base.__name__}", (_Names, base), {})
 
 
 @cache
@@ -74,6 +82,15 @@ class StatementCache(util.LRUCache[Any, Any]):
 
 # The methods below override those of the compiler that this is mixed into.
 _Base: Any = object
+
+
+class _Names(_Base):  # type: ignore[misc]
+    """Mixed into the preparer of a dialect: no name is written that would have to be quoted and is not."""
+
+    def quote(self, ident: Any, *args: Any) -> Any:
+        if getattr(ident, "quote", None) is False and self._requires_quotes(ident.lower()):
+            raise refused_text(str(ident))
+        return super().quote(ident, *args)
 
 
 class _Guarded(_Base):  # type: ignore[misc]
@@ -164,7 +181,9 @@ class _Guarded(_Base):  # type: ignore[misc]
         return super().visit_function(func, *args, **kw)
 
     def visit_textclause(self, textclause: Any, *args: Any, **kw: Any) -> Any:
-        if not self._trusted and (self.stack or textclause.text not in self._rules.texts):
+        if not self._trusted and (
+            textclause is not self.statement or textclause.text not in self._rules.texts
+        ):
             raise refused_text(textclause.text)
         return super().visit_textclause(textclause, *args, **kw)
 

@@ -205,11 +205,12 @@ def _attached(session: GuardedSession, instance: Any) -> None:
     """An object of another session counts as what the actor may read of it now."""
     state = sa.inspect(instance)
     mapper = state.mapper
-    own = mapper.local_table.c.id if "id" in mapper.local_table.c else mapper.primary_key[0]
+    keys = [getattr(mapper.class_, mapper.get_property_by_column(c).key) for c in mapper.primary_key]
+    same = [key == value for key, value in zip(keys, state.identity, strict=True)]
     found = None
     try:
         with session.no_autoflush:
-            found = session.scalar(sa.select(own).where(own == state.identity[0]))
+            found = session.scalar(sa.select(keys[0]).where(*same))
     finally:
         if found is None:
             session.expunge(instance)

@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.dml import OnConflictDoNothing
 from sqlalchemy.sql import operators, visitors
 
+from vallum.domain.filter import ALWAYS
 from vallum.enforce.query.check import check_statement, missing
 from vallum.enforce.query.eyes import batches
 from vallum.enforce.session.criteria import Criteria, links_of
@@ -85,11 +86,14 @@ class Writes:
         }
         self._check_fields(model, self._columns(statement, params) - self._names(statement, empty))
         statement, params = self._stamp(model, statement, params, "create")
+        if not self._restricted(model, Operation.CREATE):
+            return connection.run(statement, _given(params, many), options)
         query = check_statement(self.criteria.eyes, model, Operation.CREATE)
         with nullcontext() if self.flushing else connection.begin_nested():
             result, ids = self._inserted(connection, model, statement, params, many, options)
             self._check_ids(connection, model, ids, Operation.CREATE, query)
-        self.created.update((model.name, i) for i in ids)
+        if clause is None:
+            self.created.update((model.name, i) for i in ids)
         return result
 
     def _inserted(
@@ -102,7 +106,7 @@ class Writes:
         options: Any,
     ) -> tuple[Any, list[int]]:
         """Run an insert, and tell the ids of the new rows."""
-        given: Any = params if many else params[0] if params else None
+        given = _given(params, many)
         if params and all(isinstance(p.get("id"), int) for p in params):
             return connection.run(statement, given, options), [p["id"] for p in params]
         single = len(params) <= 1 and not many and statement.select is None and not statement._multi_values
@@ -148,8 +152,7 @@ class Writes:
         self._check_ids(connection, model, ids, operation, query)
         if operation is Operation.WRITE:
             statement, params = self._stamp(model, statement, params, "write")
-        given: Any = params if many else params[0] if params else None
-        return connection.run(statement, given, options)
+        return connection.run(statement, _given(params, many), options)
 
     def _narrowed(
         self, connection: GuardedConnection, statement: Any, params: Params
@@ -215,6 +218,11 @@ class Writes:
         access = self.criteria.eyes.access
         if access is not None and not access.may(model, operation):
             raise refused(access.policy, access.actor, operation, model.name)
+
+    def _restricted(self, model: Model, operation: Operation) -> bool:
+        """Whether rules leave less than all records to the actor."""
+        eyes = self.criteria.eyes
+        return eyes.access is not None and eyes.access.rules(model, eyes.env(), operation) != ALWAYS
 
     def _check_ids(
         self, connection: Any, model: Model, ids: Iterable[int], operation: Operation, query: Any
@@ -286,6 +294,10 @@ class Writes:
             )
         params = [{k: v for k, v in p.items() if k not in uids} for p in params]
         return statement.values({columns[name]: value for name, value in uids.items()}), params
+
+
+def _given(params: Params, many: bool) -> Any:
+    return params if many else params[0] if params else None
 
 
 def _column_name(statement: Any, key: Any) -> str:
