@@ -48,6 +48,11 @@ class Writes:
 
         Raises: AccessDenied, UnsupportedDomain.
         """
+        if self.criteria.application.schema.source != "sqlalchemy":
+            raise AccessDenied(
+                "an Odoo database is only read: what its records must be is in Odoo's own code",
+                fix="write through Odoo",
+            )
         table = statement.table
         if not isinstance(table, sa.TableClause) or getattr(table, "schema", None):
             raise AccessDenied("a statement that writes to what is no table of the policy")
