@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.dml import OnConflictDoNothing
-from sqlalchemy.sql import operators, visitors
 
 from vallum.domain.filter import ALWAYS
 from vallum.enforce.query.check import check_statement, missing
 from vallum.enforce.query.eyes import batches
 from vallum.enforce.session.criteria import Criteria, links_of
+from vallum.enforce.session.parts import binds, bound_to, column_name, id_keys
 from vallum.kernel import AccessDenied, Operation
 from vallum.policy import refused
 from vallum.schema import Field, Model
@@ -139,10 +139,10 @@ class Writes:
         operation = Operation.WRITE if isinstance(statement, sa.Update) else Operation.UNLINK
         self._check_right(model, operation)
         query = check_statement(self.criteria.eyes, model, operation)
-        keys = _id_keys(statement)
+        keys = id_keys(statement)
         wanted = [p.get(k) for p in params for k in keys]
         if operation is Operation.WRITE:
-            bound = {b.key for b in _binds(statement.whereclause)}
+            bound = {b.key for b in binds(statement.whereclause)}
             changes = [{k: v for k, v in p.items() if k not in bound} for p in params]
             self._check_changed(model, self._columns(statement, changes))
         if keys and params and all(isinstance(i, int) for i in wanted):
@@ -180,7 +180,7 @@ class Writes:
         if self.criteria.eyes.access is None:
             return
         first, second = links_of(fields[0])
-        keys = [_bound_to(statement, table, column) for column, _ in (first, second)]
+        keys = [bound_to(statement, table, column) for column, _ in (first, second)]
         if isinstance(statement, sa.Insert):
             keys = [first[0], second[0]]
         pairs = [tuple(p.get(key or "") for key in keys) for p in params]
@@ -278,7 +278,7 @@ class Writes:
 
     def _names(self, statement: Any, keys: Iterable[Any]) -> set[str]:
         """The columns that keys stand for: names, columns or attributes."""
-        return {_column_name(statement, key) for key in keys}
+        return {column_name(statement, key) for key in keys}
 
     def _stamp(self, model: Model, statement: Any, params: Params, kind: str) -> tuple[Any, Params]:
         """The statement with the actor as who made or changed the records."""
@@ -303,47 +303,3 @@ class Writes:
 
 def _given(params: Params, many: bool) -> Any:
     return params if many else params[0] if params else None
-
-
-def _column_name(statement: Any, key: Any) -> str:
-    """The column that a key of values stands for."""
-    columns = statement.table.c
-    if isinstance(key, sa.Column):
-        return str(key.name)
-    name = str(getattr(key, "key", key))
-    entity = statement._propagate_attrs.get("plugin_subject")
-    prop = entity.mapper.attrs.get(name) if entity is not None else None
-    if prop is not None and isinstance(getattr(prop, "columns", (None,))[0], sa.Column):
-        return str(prop.columns[0].name)
-    if name in columns:
-        return str(columns[name].name)
-    raise AccessDenied(f"a value for `{name}`, which is no column of `{statement.table.name}`")
-
-
-def _binds(where: Any) -> list[sa.BindParameter[Any]]:
-    if where is None:
-        return []
-    return [e for e in visitors.iterate(where) if isinstance(e, sa.BindParameter)]
-
-
-def _conjuncts(where: Any) -> list[Any]:
-    if isinstance(where, sa.sql.elements.BooleanClauseList) and where.operator is operators.and_:
-        return [c for part in where.clauses for c in _conjuncts(part)]
-    return [] if where is None else [where]
-
-
-def _bound_to(statement: Any, table: Any, column: str) -> str | None:
-    """The parameter that a statement's condition holds a column equal to."""
-    for part in _conjuncts(getattr(statement, "whereclause", None)):
-        if isinstance(part, sa.BinaryExpression) and part.operator is operators.eq:
-            left, right = part.left, part.right
-            named = isinstance(left, sa.Column) and left.table is table and left.name == column
-            if named and isinstance(right, sa.BindParameter) and right.required:
-                return str(right.key)
-    return None
-
-
-def _id_keys(statement: Any) -> list[str]:
-    """The parameter that names the row a flush changes, where it is such a statement."""
-    key = _bound_to(statement, statement.table, "id")
-    return [] if key is None else [key]
