@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,9 +15,10 @@ from sqlalchemy import orm
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 import vallum
+from examples.trading import SECURITY
 from examples.trading import models as m
 from vallum.enforce.session import Guard
-from vallum.kernel import AccessDenied, SettingsError, UnknownUser
+from vallum.kernel import AccessDenied, FixedClock, SettingsError, UnknownUser
 
 MODELS = [c for c in (getattr(m, name) for name in m.__all__) if c is not m.Base]
 
@@ -122,6 +126,8 @@ def test_only_what_can_be_guarded_is_taken(app: vallum.Vallum, engine: sa.Engine
             app.guard(factory)
     with pytest.raises(SettingsError):
         app.guard(engine)("marie", bind=engine)
+    with pytest.raises(SettingsError, match="crm_lead"):
+        app.guard(engine, tables={"crm_lead"})
     with pytest.raises(UnknownUser):
         app.guard(engine)("nobody")
 
@@ -142,3 +148,25 @@ def test_active_companies_narrow_a_session(app: vallum.Vallum, guarded: Guard) -
     with guarded(open_to.id, list(open_to.company_ids[:1])) as session:
         for price in session.scalars(sa.select(m.Product.standard_price).limit(5)):
             assert list(price or {}) == [str(open_to.company_ids[0])]
+
+
+RULE = """<odoo><record id="rule_lead_today" model="ir.rule">
+<field name="name">Leads: to come</field><field name="model_id" ref="trading.model_crm_lead"/>
+<field name="domain_force">[('date_deadline', '&gt;=', time.strftime('%Y-%m-%d'))]</field></record></odoo>"""
+
+
+def test_a_rule_about_today_is_bound_anew(company: str, engine: sa.Engine, tmp_path: Path) -> None:
+    """A compiled statement is not used beyond the day it was made for."""
+    folder = tmp_path / "trading" / "security"
+    shutil.copytree(SECURITY, folder)
+    (folder / "today.xml").write_text(RULE, encoding="utf-8")
+    clock = FixedClock(datetime(2024, 1, 1, 12, tzinfo=UTC))
+    with vallum.open(company, metadata=m.Base, policy=folder, clock=clock) as opened:
+        guarded, counts = opened.guard(engine), []
+        for _ in range(3):
+            with guarded("sofia") as session:
+                found = session.scalars(sa.select(m.Lead.date_deadline)).all()
+            assert all(day is not None and day >= clock.now().date() for day in found)
+            counts.append(len(found))
+            clock.advance(timedelta(days=150))
+    assert counts[0] > counts[1] > counts[2] > 0

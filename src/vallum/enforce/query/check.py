@@ -11,7 +11,7 @@ from vallum.domain import Env, Filter, root
 from vallum.domain.filter import ALWAYS
 from vallum.domain.sql import Scope
 from vallum.enforce.query.eyes import Eyes, among, batches, own_id, record_ids
-from vallum.enforce.statement import Compiled
+from vallum.enforce.statement import Compiled, compiled
 from vallum.kernel import (
     AccessDenied,
     Operation,
@@ -64,6 +64,9 @@ def check_statement(eyes: Eyes, model: Model, operation: Operation) -> Compiled:
         chosen = among(own_id(scope))
         return sa.select(own_id(scope)).select_from(scope.from_clause()).where(condition, chosen)
 
+    access = eyes.access
+    if access is not None and access.scope(model.name, operation).depends_on_time:
+        return compiled(build(eyes.env()))
     return eyes.prepared(("check", model.name, operation), build)
 
 

@@ -51,6 +51,10 @@ class Tables:
                     over[name] = (*over.get(name, ()), field)
         return cls(models, over)
 
+    def covers(self, table: str) -> bool:
+        """Whether a table is a model's, or between two."""
+        return table in self.models or table in self.relations
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -129,7 +133,7 @@ class Criteria:
 
     def known(self, table: str) -> bool:
         """Whether the policy covers the table."""
-        return table in self.tables.models or table in self.tables.relations
+        return self.tables.covers(table)
 
     def view(self, table: str) -> View | None:
         """The table as the actor sees it; None where nothing restricts it.

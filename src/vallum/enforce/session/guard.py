@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from vallum.enforce.application import Application
 from vallum.enforce.session.compiler import Rules, StatementCache, guarded_dialect
 from vallum.enforce.session.connection import GuardedEngine
-from vallum.enforce.session.criteria import Criteria
+from vallum.enforce.session.criteria import Criteria, Tables
 from vallum.enforce.session.loading import Hidden, Hide, shut, watch
 from vallum.enforce.session.writes import Writes
 from vallum.kernel import AccessDenied, SettingsError
@@ -106,6 +106,11 @@ class Guard:
         self._allow = dict(allow or {})
         self._texts = frozenset(sa.text(text).text for text in self._allow.values())
         self._tables = frozenset(tables)
+        covered = sorted(name for name in self._tables if Tables.of(application.schema).covers(name))
+        if covered:
+            raise SettingsError(
+                f"the policy covers the table `{covered[0]}`", where="tables", fix="leave it out"
+            )
         self._functions = frozenset(name.lower() for name in functions)
         self._of = lru_cache(maxsize=MAX_ACTORS)(self._new)
         watch()
