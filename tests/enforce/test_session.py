@@ -168,5 +168,8 @@ def test_a_rule_about_today_is_bound_anew(company: str, engine: sa.Engine, tmp_p
                 found = session.scalars(sa.select(m.Lead.date_deadline)).all()
             assert all(day is not None and day >= clock.now().date() for day in found)
             counts.append(len(found))
+            eyes = opened.as_user("sofia")
+            assert len(eyes.search("crm.lead", active_test=False)) == len(found)
+            eyes.check("crm.lead", eyes.search("crm.lead", limit=5), "write")
             clock.advance(timedelta(days=150))
     assert counts[0] > counts[1] > counts[2] > 0

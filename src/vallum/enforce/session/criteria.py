@@ -21,7 +21,7 @@ from vallum.domain.lower import root
 from vallum.domain.sql import Scope
 from vallum.enforce.application import Application
 from vallum.enforce.query.eyes import Eyes
-from vallum.kernel import AccessDenied, Operation
+from vallum.kernel import AccessDenied
 from vallum.policy import Actor
 from vallum.schema import Field, Model, Schema
 
@@ -211,13 +211,12 @@ class Criteria:
     def _filter(self, model: Model) -> tuple[Filter, bool]:
         """What the actor may read of a model, and whether that stays so while time passes."""
         eyes, env = self.eyes, self.eyes.env(active_test=False)
-        found = eyes.where(model, TRUE, env)
-        if model.name in self.application.named.searches:
-            return found, False
-        later = eyes.where(model, TRUE, replace(env, now=env.now + _ANOTHER_TIME))
         access = eyes.access
-        timed = access is not None and access.scope(model.name, Operation.READ).depends_on_time
-        return found, later == found and not timed
+        timed = access.timed if access else 0
+        found = eyes.where(model, TRUE, env)
+        if access is not None and access.timed != timed:
+            return found, False
+        return found, eyes.where(model, TRUE, replace(env, now=env.now + _ANOTHER_TIME)) == found
 
 
 def links_of(field: Field) -> tuple[tuple[str, str], tuple[str, str]]:
