@@ -76,7 +76,7 @@ def run(ready: Prepared) -> None:
             port=settings.listen[1],
             interface=Interfaces.ASGI,
             workers=settings.workers,
-            loop=Loops.asyncio,
+            loop=Loops.uvloop,
             http=HTTPModes.auto,
             websockets=False,
             http1_settings=HTTP1Settings(
