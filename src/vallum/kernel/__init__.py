@@ -6,6 +6,7 @@ from vallum.kernel.errors import __all__ as _errors
 from vallum.kernel.operation import Operation
 from vallum.kernel.progress import NO_PROGRESS, NoProgress, Progress
 from vallum.kernel.settings import Settings, settings_reference
+from vallum.kernel.shown import shown
 
 __all__ = [
     *_errors,
@@ -18,5 +19,6 @@ __all__ = [
     "Settings",
     "SystemClock",
     "settings_reference",
+    "shown",
     "today",
 ]
