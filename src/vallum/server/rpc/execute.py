@@ -75,13 +75,14 @@ def run(
     _check_key(verdict, model, method)
     values = bind(method, args, kwargs)
     session = service.session(verdict, context)
-    service.before(method)
     return method.run(Call(service, session, model, context, idempotency_key), *values)
 
 
 def _check_key(verdict: Verdict, model: str, method: Method) -> None:
     """What the key that was shown is restricted to."""
-    if verdict.key_models is not None and model not in verdict.key_models:
-        raise RpcError(f"the key is not for `{model}`", name=ACCESS_ERROR, status=HTTPStatus.FORBIDDEN)
-    if verdict.key_readonly and method.writes:
-        raise RpcError("the key is for reading only", name=ACCESS_ERROR, status=HTTPStatus.FORBIDDEN)
+    if not verdict.covers(model, method.operation):
+        raise RpcError(
+            f"the key is not for this: {method.operation} `{model}`",
+            name=ACCESS_ERROR,
+            status=HTTPStatus.FORBIDDEN,
+        )

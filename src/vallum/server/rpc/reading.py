@@ -126,7 +126,8 @@ def name_search(
     call: Call, name: Any = "", domain: Any = None, operator: Any = "ilike", limit: Any = 100
 ) -> list[tuple[int, str | bool]]:
     """Ids and names of the records that are called so."""
-    found = call.session.name_search(call.model, name or "", _domain(call, domain), operator, _most(call, limit))
+    condition, most = _domain(call, domain), _most(call, limit)
+    found = call.session.name_search(call.model, name or "", condition, operator, most)
     return _within(call, found, limit)
 
 
@@ -146,9 +147,7 @@ def fields_get(call: Call, allfields: Any = None, attributes: Any = None) -> dic
 @serves(on_records=True, versions=(18,))
 def exists(call: Call, ids: Any) -> list[int]:
     """Those of the records that are there, as far as the user may know."""
-    wanted = ids_of(ids)
-    found = set(call.session.search(call.model, [("id", "in", wanted)], active_test=False))
-    return [i for i in dict.fromkeys(wanted) if i in found]
+    return call.session.exists(call.model, ids_of(ids))
 
 
 def readings(call: Call, model: str, ids: list[int], fields: Any, *, classic: bool = True) -> Records:
