@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from vallum.kernel import InvalidValue
+from vallum.kernel import AccessDenied, InvalidValue
 from vallum.schema import Field, Model
 from vallum.server.rpc.faults import RpcError
 from vallum.server.rpc.methods import Call, serves
+from vallum.server.rpc.models import IR_MODEL, fields_of_models
 from vallum.server.rpc.shapes import shape
 
 __all__ = ["ids_of", "readings"]
@@ -134,7 +135,12 @@ def name_search(
 @serves()
 def fields_get(call: Call, allfields: Any = None, attributes: Any = None) -> dict[str, dict[str, Any]]:
     """What a client needs to know of each field."""
-    found = call.session.fields_get(call.model, allfields or None)
+    try:
+        found = call.session.fields_get(call.model, allfields or None)
+    except AccessDenied:
+        if call.model != IR_MODEL:
+            raise
+        found = fields_of_models(call.session)
     model = call.session.application.schema.model(call.model)
     wanted = None if not attributes else frozenset(map(str, _list(attributes, "attributes")))
     described = {}
