@@ -5,6 +5,7 @@ from vallum.kernel.errors import *  # noqa: F403
 from vallum.kernel.errors import __all__ as _errors
 from vallum.kernel.operation import Operation
 from vallum.kernel.progress import NO_PROGRESS, NoProgress, Progress
+from vallum.kernel.secret import check_secret_name, read_secret
 from vallum.kernel.settings import Settings, settings_reference
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "Progress",
     "Settings",
     "SystemClock",
+    "check_secret_name",
+    "read_secret",
     "settings_reference",
     "today",
 ]

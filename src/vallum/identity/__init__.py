@@ -1,0 +1,1 @@
+"""Who is asking, proven: accounts, sign-in, single sign-on and provisioning."""
