@@ -41,9 +41,13 @@ METADATA = Metadata(
 )
 
 
-@cache
 def key(name: str = "one") -> jwk.RSAKey:
     """The key of that name."""
+    return _key(name)
+
+
+@cache
+def _key(name: str) -> jwk.RSAKey:
     return jwk.generate_key("RSA", 2048, {"kid": name, "use": "sig", "alg": "RS256"})
 
 

@@ -23,7 +23,7 @@ from vallum.identity.sso import store as links
 from vallum.identity.sso.errors import NoSuchProvider, SignInRefused
 from vallum.identity.sso.fetch import Fetch
 from vallum.identity.sso.join import SignedIn, join
-from vallum.identity.sso.pending import Pending, derive, local_path, put, start, take
+from vallum.identity.sso.pending import Pending, burn, derive, local_path, put, start
 from vallum.identity.sso.pending import Started as Handle
 from vallum.identity.sso.providers import OidcProvider
 from vallum.kernel import Clock, read_secret
@@ -85,7 +85,7 @@ class OidcFlow:
         answer = single(parameters, provider_id)
         client = self._client(provider_id)
         handle = Handle(answer.get("state", ""), browser or "")
-        pending = self._take(handle, browser, provider_id)
+        pending = burn(self._store, handle.handle, browser, provider_id, self._clock.now())
         code = code_of(answer, client.provider, client.metadata())
         token = client.exchange(code, derive(handle, "verifier"), self.redirect_uri(provider_id))
         claims = _with_keys(
@@ -111,16 +111,6 @@ class OidcFlow:
                 now=self._clock.now(),
                 wanted=pending.account_id,
             )
-
-    def _take(self, handle: Handle, browser: str | None, provider_id: str) -> Pending:
-        refused: SignInRefused | None = None
-        with self._store.transaction() as tx:
-            try:
-                return take(tx, handle.handle, browser, provider_id, self._clock.now())
-            except SignInRefused as error:
-                # Burned all the same: the transaction is to be committed.
-                refused = error
-        raise refused
 
     def logout_url(self, provider_id: str) -> str | None:
         """Where to sign out at the provider as well. Raises: as `begin`."""

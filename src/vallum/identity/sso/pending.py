@@ -17,10 +17,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from vallum.identity.accounts_port import Transaction
+from vallum.identity.accounts_port import Store, Transaction
 from vallum.identity.sso.errors import SignInRefused
 
-__all__ = ["LIFETIME", "Pending", "Started", "burn_expired", "derive", "local_path", "put", "start", "take"]
+__all__ = [
+    "LIFETIME",
+    "Pending",
+    "Started",
+    "burn",
+    "burn_expired",
+    "derive",
+    "local_path",
+    "put",
+    "start",
+    "take",
+]
 
 LIFETIME: Final = timedelta(minutes=10)
 _TOKEN: Final = re.compile(r"\A[A-Za-z0-9_-]{43}\Z")
@@ -114,6 +125,18 @@ def take(
     if expires <= now:
         raise SignInRefused("this sign-in took too long", reason="expired", where=provider_id)
     return Pending(known, return_to, request, max_age, account_id)
+
+
+def burn(store: Store, handle: str | None, browser: str | None, provider_id: str, now: datetime) -> Pending:
+    """Take a sign-in in a transaction of its own: whatever comes after, it is over. Raises: SignInRefused."""
+    refused: SignInRefused
+    with store.transaction() as tx:
+        try:
+            return take(tx, handle, browser, provider_id, now)
+        except SignInRefused as error:
+            # Burned all the same: the transaction is to be committed.
+            refused = error
+    raise refused
 
 
 def burn_expired(tx: Transaction, now: datetime) -> int:
