@@ -58,12 +58,10 @@ def authority(name: str = "Vallum test authority") -> Certificate:
     return Certificate(certificate, key)
 
 
-def signed_by(issuer: Certificate, name: str = "localhost") -> Certificate:
-    """A server's certificate for that name and 127.0.0.1."""
+def signed_by(issuer: Certificate, name: str = "localhost", address: str = "127.0.0.1") -> Certificate:
+    """A server's certificate for that name and address."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    names = x509.SubjectAlternativeName(
-        [x509.DNSName(name), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
-    )
+    names = x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ipaddress.IPv4Address(address))])
     certificate = (
         _builder(_name(name), issuer.certificate.subject, key)
         .add_extension(names, critical=False)

@@ -71,9 +71,18 @@ class PlainAccounts:
         for group in sorted(groups):
             tx.execute("INSERT INTO plain_group VALUES (%s, %s, %s)", (account_id, group, source))
 
-    def groups(self, tx: Transaction, account_id: int) -> list[str]:
-        rows = tx.execute("SELECT name FROM plain_group WHERE account_id = %s ORDER BY 1", (account_id,))
-        return [name for (name,) in rows]
+    def groups(self, tx: Transaction, account_id: int, source: str) -> frozenset[str]:
+        rows = tx.execute(
+            "SELECT name FROM plain_group WHERE account_id = %s AND source = %s", (account_id, source)
+        )
+        return frozenset(name for (name,) in rows)
+
+    def person(self, tx: Transaction, account_id: int) -> Person:
+        row = tx.execute(
+            "SELECT login, name, email FROM plain_account WHERE id = %s", (account_id,)
+        ).fetchone()
+        assert row is not None
+        return Person(*row)
 
     def activate(self, tx: Transaction, account_id: int, source: str) -> None:
         tx.execute(

@@ -53,6 +53,14 @@ class Accounts(Protocol):
         """The one account with this mail address; None where several have it."""
         ...
 
+    def person(self, tx: Transaction, account_id: int) -> Person:
+        """How the account is described now."""
+        ...
+
+    def groups(self, tx: Transaction, account_id: int, source: str) -> frozenset[str]:
+        """The groups (xml ids) that this source has given."""
+        ...
+
     def create(self, tx: Transaction, person: Person, source: str) -> Account:
         """A new account without a password. Raises: VallumError where the login is taken."""
         ...

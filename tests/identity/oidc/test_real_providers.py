@@ -45,7 +45,8 @@ def test_sign_in_makes_an_account_once_and_finds_it_again(sign_on: SignOn) -> No
     again = sign_on.sign_in()
     assert (again.account.id, again.created) == (first.account.id, False)
     with sign_on.world.store.transaction() as tx:
-        assert sign_on.world.accounts.groups(tx, first.account.id) == ["sales_team.group_sale_salesman"]
+        found = sign_on.world.accounts.groups(tx, first.account.id, "one")
+        assert found == {"sales_team.group_sale_salesman"}
     events = sign_on.world.rows("SELECT name FROM plain_event ORDER BY id")
     assert [name for (name,) in events] == [
         "sso.account-created",

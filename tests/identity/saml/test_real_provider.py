@@ -121,7 +121,8 @@ def test_sign_in_makes_an_account_once_and_finds_it_again(sign_on: SignOn, real:
     again = sign_on.sign_in()
     assert (again.created, again.account.id) == (False, first.account.id)
     with sign_on.world.store.transaction() as tx:
-        assert sign_on.world.accounts.groups(tx, first.account.id) == ["sales_team.group_sale_salesman"]
+        found = sign_on.world.accounts.groups(tx, first.account.id, "corp")
+        assert found == {"sales_team.group_sale_salesman"}
 
 
 def test_unsigned_request_is_not_taken_by_the_provider(sign_on: SignOn, real: Real) -> None:
