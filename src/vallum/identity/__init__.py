@@ -1,1 +1,5 @@
-"""Who is asking, proven: accounts, sign-in, single sign-on and provisioning."""
+"""Who asks: proofs of identity, and what becomes of them."""
+
+from vallum.identity.authenticator import Authenticator, Client, Refusal, Verdict
+
+__all__ = ["Authenticator", "Client", "Refusal", "Verdict"]
