@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from vallum.identity.sso.errors import ProviderMisconfigured
 from vallum.identity.sso.rules import GroupRule
 
-__all__ = ["LdapProvider", "OidcProvider", "Provider", "SamlProvider", "dump", "parse"]
+__all__ = ["LdapProvider", "OidcProvider", "Provider", "SamlProvider", "ScimProvider", "dump", "parse"]
 
 Id = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9-]{0,39}\Z")]
 Domain = Annotated[str, Meta(pattern=r"\A[a-z0-9.-]{1,253}\Z")]
@@ -120,7 +120,11 @@ class LdapProvider(Common, frozen=True, kw_only=True, tag="ldap"):
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
 
-Provider: TypeAlias = OidcProvider | SamlProvider | LdapProvider
+class ScimProvider(Common, frozen=True, kw_only=True, tag="scim"):
+    """A directory that provisions people here, who sign in by other means."""
+
+
+Provider: TypeAlias = OidcProvider | SamlProvider | LdapProvider | ScimProvider
 
 
 def parse(raw: dict[str, Any], *, where: str | None = None) -> Provider:

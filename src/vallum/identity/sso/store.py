@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +18,7 @@ __all__ = [
     "Link",
     "all_providers",
     "find_link",
+    "folded",
     "forget_provider",
     "is_provisioned",
     "link",
@@ -79,12 +81,21 @@ def find_link(tx: Transaction, provider_id: str, issuer: str, subject: str) -> i
     return row[0] if row else None
 
 
+def folded(text: str) -> str:
+    """A name as SCIM compares it: composed, in lower case.
+
+    >>> folded("BJensen")
+    'bjensen'
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
+
+
 def provisioned(tx: Transaction, provider_id: str, match: str) -> int | None:
     """The account that the provider's own directory has provisioned under this id or name, if it is one."""
     rows = tx.execute(
         "SELECT account_id FROM vallum.scim_user WHERE provider_id = %(provider)s"
-        " AND (external_id = %(match)s OR lower(user_name) = lower(%(match)s)) LIMIT 2",
-        {"provider": provider_id, "match": match},
+        " AND (external_id = %(match)s OR name_key = %(key)s) LIMIT 2",
+        {"provider": provider_id, "match": match, "key": folded(match)},
     ).fetchall()
     return rows[0][0] if len(rows) == 1 else None
 

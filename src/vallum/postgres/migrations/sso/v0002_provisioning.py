@@ -19,35 +19,38 @@ def downgrade() -> None:
 
 
 _TABLES = (
-    # A directory's word about somebody; `data` is the resource as SCIM has it, without what has a column.
+    # A directory's word about somebody. `data`: the resource as SCIM has it; `folded`: the same with texts as
+    # they are compared (lower case, composed), so that no collation of the database decides.
     """
     CREATE TABLE vallum.scim_user (
         id uuid PRIMARY KEY,
         provider_id text NOT NULL,
         account_id bigint NOT NULL,
-        user_name text NOT NULL,
+        name_key text NOT NULL,
         external_id text,
         active boolean NOT NULL,
         data jsonb NOT NULL,
+        folded jsonb NOT NULL,
         version integer NOT NULL,
         created timestamptz NOT NULL,
         modified timestamptz NOT NULL)
     """,
-    "CREATE UNIQUE INDEX scim_user_name ON vallum.scim_user (provider_id, lower(user_name))",
+    "CREATE UNIQUE INDEX scim_user_name ON vallum.scim_user (provider_id, name_key)",
     "CREATE UNIQUE INDEX scim_user_external ON vallum.scim_user (provider_id, external_id)",
     "CREATE UNIQUE INDEX scim_user_account ON vallum.scim_user (account_id)",
     """
     CREATE TABLE vallum.scim_group (
         id uuid PRIMARY KEY,
         provider_id text NOT NULL,
-        display_name text NOT NULL,
+        name_key text NOT NULL,
         external_id text,
         data jsonb NOT NULL,
+        folded jsonb NOT NULL,
         version integer NOT NULL,
         created timestamptz NOT NULL,
         modified timestamptz NOT NULL)
     """,
-    "CREATE UNIQUE INDEX scim_group_name ON vallum.scim_group (provider_id, lower(display_name))",
+    "CREATE UNIQUE INDEX scim_group_name ON vallum.scim_group (provider_id, name_key)",
     "CREATE UNIQUE INDEX scim_group_external ON vallum.scim_group (provider_id, external_id)",
     """
     CREATE TABLE vallum.scim_member (
