@@ -1,0 +1,1 @@
+"""The console: pages that show who can do what, and why."""
