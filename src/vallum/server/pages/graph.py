@@ -18,10 +18,10 @@ __all__ = ["Edge", "Node", "draw"]
 
 Kind = Literal["neutral", "allowed", "refused", "inherited", "plain"]
 
-_MARKS: Final[Mapping[str, str]] = {"allowed": "✓", "refused": "✕", "inherited": "⑂"}
-_GAP_X: Final = 46
+_MARKS: Final[Mapping[str, str]] = {"allowed": "✓", "refused": "✕", "inherited": "↳"}
+_GAP_X: Final = 30
 _GAP_Y: Final = 12
-_WIDTH: Final = 190
+_WIDTH: Final = 156
 _CHAR: Final = 7.1
 _SWEEPS: Final = 4
 
@@ -56,24 +56,21 @@ class _Box:
     height: int
 
 
-def draw(nodes: Sequence[Node], edges: Sequence[Edge], label: str, *, width: int = _WIDTH) -> Markup:
-    """The picture. `label` says in words what it shows; `width`: of a box, in pixels.
+def draw(nodes: Sequence[Node], edges: Sequence[Edge], label: str, *, down: bool = False) -> Markup:
+    """The picture, from left to right, or from top to bottom. `label` says in words what it shows.
 
     Edges in a circle are drawn, but do not count for the columns.
     """
     known = {node.id: node for node in nodes}
     links = [edge for edge in edges if edge.start in known and edge.end in known and edge.start != edge.end]
-    columns = _ordered(_columns(nodes, links), links)
-    boxes = _placed(columns, known, width)
+    boxes = _placed(_ordered(_columns(nodes, links), links), known, down)
+    wide = max((box.x + _WIDTH for box in boxes.values()), default=0) + 2
     tall = max((box.y + box.height for box in boxes.values()), default=0) + 2
-    wide = len(columns) * width + max(0, len(columns) - 1) * _GAP_X + 4
-    parts = [_edge(boxes[edge.start], boxes[edge.end], edge.kind, width) for edge in links]
-    parts.extend(_node(box, width) for box in boxes.values())
+    parts = [_edge(boxes[edge.start], boxes[edge.end], edge.kind, down) for edge in links]
+    parts.extend(_node(box) for box in boxes.values())
     return Markup(
-        '<div class="graph" tabindex="0" role="group" aria-label="{}"><svg width="{}" height="{}"'
-        ' viewBox="0 0 {} {}" xmlns="http://www.w3.org/2000/svg"><defs><marker id="tip" viewBox="0 0 8 8"'
-        ' refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z"'
-        ' fill="context-stroke"/></marker></defs>{}</svg></div>'
+        '<div class="graph" tabindex="0" role="group" aria-label="{}"><svg width="{:.0f}" height="{:.0f}"'
+        ' viewBox="0 0 {:.0f} {:.0f}" xmlns="http://www.w3.org/2000/svg">{}</svg></div>'
     ).format(label, wide, tall, wide, tall, Markup("").join(parts))
 
 
@@ -144,53 +141,95 @@ def _ordered(columns: list[list[str]], edges: Sequence[Edge]) -> list[list[str]]
     return columns
 
 
-def _placed(columns: list[list[str]], known: Mapping[str, Node], width: int) -> dict[str, _Box]:
-    heights = {name: 34 if not node.sub else 48 for name, node in known.items()}
-    tall = max((sum(heights[n] + _GAP_Y for n in column) for column in columns), default=0)
+def _placed(columns: list[list[str]], known: Mapping[str, Node], down: bool) -> dict[str, _Box]:
+    """Every node in its place: columns beside each other, or rows below each other."""
+    heights = {name: _height(node) for name, node in known.items()}
     boxes: dict[str, _Box] = {}
+    if down:
+        wide = max((len(row) * (_WIDTH + _GAP_Y) for row in columns), default=0)
+        y = 2.0
+        for row in columns:
+            x = 2 + (wide - len(row) * (_WIDTH + _GAP_Y)) / 2
+            for name in row:
+                boxes[name] = _Box(known[name], x, y, heights[name])
+                x += _WIDTH + _GAP_Y
+            y += max(heights[name] for name in row) + _GAP_X
+        return boxes
+    tall = max((sum(heights[n] + _GAP_Y for n in column) for column in columns), default=0)
     for i, column in enumerate(columns):
-        used = sum(heights[name] + _GAP_Y for name in column)
-        y = 2 + (tall - used) / 2
+        y = 2 + (tall - sum(heights[name] + _GAP_Y for name in column)) / 2
         for name in column:
-            boxes[name] = _Box(known[name], 2 + i * (width + _GAP_X), y, heights[name])
+            boxes[name] = _Box(known[name], 2 + i * (_WIDTH + _GAP_X), y, heights[name])
             y += heights[name] + _GAP_Y
     return boxes
 
 
-def _node(box: _Box, width: int) -> Markup:
+def _height(node: Node) -> int:
+    return 14 + 17 * len(_lines(node)) + (15 if node.sub else 0)
+
+
+def _lines(node: Node) -> list[str]:
+    """The label, on two lines at most."""
+    room = (_WIDTH - (38 if node.kind in _MARKS else 20)) / _CHAR
+    first, *others = _wrapped(node.label, room)
+    return [first, _fit(" ".join(others), room)] if others else [first]
+
+
+def _wrapped(text: str, room: float) -> list[str]:
+    lines = [""]
+    for word in text.split() or [""]:
+        joined = f"{lines[-1]} {word}".strip()
+        if lines[-1] and _length(joined) > room:
+            lines.append(word)
+        else:
+            lines[-1] = joined
+    if _length(lines[0]) > room:
+        return [_fit(text, room)]
+    return lines
+
+
+def _node(box: _Box) -> Markup:
     node = box.node
     mark = _MARKS.get(node.kind, "")
-    room = (width - (38 if mark else 20)) / _CHAR
     x = box.x + (28 if mark else 10)
-    middle = box.y + box.height / 2
-    lines = [
-        Markup('<text x="{}" y="{:.0f}">{}</text>').format(
-            x, middle + (4 if not node.sub else -4), _fit(node.label, room)
-        )
-    ]
+    y = box.y + 21
+    parts = []
+    for line in _lines(node):
+        parts.append(Markup('<text x="{:.0f}" y="{:.0f}">{}</text>').format(x, y, line))
+        y += 17
     if node.sub:
-        sub = _fit(node.sub, room * 1.16)
-        lines.append(Markup('<text class="sub" x="{}" y="{:.0f}">{}</text>').format(x, middle + 13, sub))
+        sub = _fit(node.sub, (_WIDTH - (x - box.x) - 8) / _CHAR * 1.16)
+        parts.append(Markup('<text class="sub" x="{:.0f}" y="{:.0f}">{}</text>').format(x, y - 1, sub))
     if mark:
-        lines.append(
-            Markup('<text class="mark" x="{}" y="{:.0f}" aria-hidden="true">{}</text>').format(
-                box.x + 9, middle + 5, mark
-            )
-        )
-    body = Markup('<title>{}</title><rect x="{}" y="{:.0f}" width="{}" height="{}" rx="6"/>{}').format(
-        " · ".join(filter(None, (node.label, node.sub, node.kind if mark else ""))),
-        box.x, box.y, width, box.height, Markup("").join(lines),
-    )  # fmt: skip
-    drawn = Markup('<g class="node {}">{}</g>').format(node.kind, body)
+        middle = box.y + box.height / 2 + 5
+        sign = '<text class="mark" x="{:.0f}" y="{:.0f}" aria-hidden="true">{}</text>'
+        parts.append(Markup(sign).format(box.x + 9, middle, mark))  # noqa: S704
+    told = " · ".join(filter(None, (node.label, node.sub, node.kind if mark else "")))
+    drawn = Markup(
+        '<g class="node {}"><title>{}</title><rect x="{:.0f}" y="{:.0f}" width="{}" height="{}" rx="6"/>{}</g>'
+    ).format(node.kind, told, box.x, box.y, _WIDTH, box.height, Markup("").join(parts))
     return Markup('<a href="{}">{}</a>').format(node.href, drawn) if node.href else drawn
 
 
-def _edge(start: _Box, end: _Box, kind: Kind, width: int) -> Markup:
-    x1, y1 = start.x + width, start.y + start.height / 2
-    x2, y2 = end.x, end.y + end.height / 2
-    bend = max(20.0, abs(x2 - x1) / 2)
-    path = f"M{x1:.0f} {y1:.0f}C{x1 + bend:.0f} {y1:.0f} {x2 - bend:.0f} {y2:.0f} {x2:.0f} {y2:.0f}"
-    return Markup('<path class="edge {}" d="{}" marker-end="url(#tip)"/>').format(kind, path)
+def _edge(start: _Box, end: _Box, kind: Kind, down: bool) -> Markup:
+    """A curve, and a tip that points along it."""
+    if down:
+        x1, y1 = start.x + _WIDTH / 2, start.y + start.height
+        x2, y2 = end.x + _WIDTH / 2, end.y
+        bend = max(14.0, abs(y2 - y1) / 2)
+        path = f"M{x1:.0f} {y1:.0f}C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} {x2:.0f} {y2:.0f}"
+        tip = f"M{x2 - 4:.0f} {y2 - 6:.0f}L{x2:.0f} {y2:.0f}L{x2 + 4:.0f} {y2 - 6:.0f}"
+    else:
+        x1, y1 = start.x + _WIDTH, start.y + start.height / 2
+        x2, y2 = end.x, end.y + end.height / 2
+        bend = max(14.0, abs(x2 - x1) / 2)
+        path = f"M{x1:.0f} {y1:.0f}C{x1 + bend:.0f} {y1:.0f} {x2 - bend:.0f} {y2:.0f} {x2:.0f} {y2:.0f}"
+        tip = f"M{x2 - 6:.0f} {y2 - 4:.0f}L{x2:.0f} {y2:.0f}L{x2 - 6:.0f} {y2 + 4:.0f}"
+    return Markup('<path class="edge {}" d="{}{}"/>').format(kind, path, tip)
+
+
+def _length(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def _fit(text: str, room: float) -> str:

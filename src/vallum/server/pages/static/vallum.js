@@ -1,5 +1,5 @@
 // What the keyboard does, and small comforts. Every page works without this file.
-// Invariant: nothing here builds markup from text; the server escapes, htmx swaps.
+// Invariant: nothing here builds markup from text: the server escapes, htmx puts it in place.
 (() => {
   "use strict";
   const editable = (el) => el instanceof HTMLElement && (el.isContentEditable || /^(INPUT|SELECT|TEXTAREA)$/.test(el.tagName));
@@ -63,6 +63,13 @@
 
   document.addEventListener("click", (event) => {
     if (!(event.target instanceof Element)) return;
+    const cell = event.target.closest("a[data-cell]");
+    if (cell && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+      document.querySelectorAll(".selected[data-cell]").forEach((el) => el.classList.remove("selected"));
+      cell.classList.add("selected");
+      htmx.ajax("GET", cell.getAttribute("href"), { target: "#drawer" });
+      event.preventDefault();
+    }
     const copy = event.target.closest("[data-copy]");
     if (copy) {
       const from = copy.dataset.copy ? document.getElementById(copy.dataset.copy).textContent : location.href;
@@ -72,6 +79,8 @@
       });
       event.preventDefault();
     }
+    const runner = event.target.closest("[data-run]");
+    if (runner) run(runner);
     if (event.target.closest("[data-help]")) {
       help()?.showModal?.();
       event.preventDefault();
@@ -103,23 +112,41 @@
       }
     }
   };
-  localise(document);
 
-  // Long work tells how far it is; the page is left to it, or comes back to it later.
-  const watch = (root) => {
-    for (const box of root.querySelectorAll("[data-progress]")) {
-      const source = new EventSource(box.dataset.progress);
-      const bar = box.querySelector("progress");
-      const said = box.querySelector("[data-said]");
-      source.addEventListener("progress", (event) => {
-        const state = JSON.parse(event.data);
-        if (state.total) { bar.max = state.total; bar.value = state.done; } else { bar.removeAttribute("value"); }
-        said.textContent = state.text;
-      });
-      source.addEventListener("end", () => { source.close(); location.reload(); });
-    }
+  // Long work tells how far it is, and then puts its result where it belongs.
+  const run = (button) => {
+    const box = button.parentElement;
+    const bar = document.createElement("progress");
+    const said = document.createElement("span");
+    said.setAttribute("role", "status");
+    bar.setAttribute("aria-label", button.textContent.trim());
+    box.replaceChildren(said, bar);
+    const source = new EventSource(button.dataset.run);
+    source.addEventListener("progress", (event) => {
+      const state = JSON.parse(event.data);
+      if (state.total) { bar.max = state.total; bar.value = state.done; } else { bar.removeAttribute("value"); }
+      said.textContent = state.text;
+    });
+    source.addEventListener("end", (event) => {
+      source.close();
+      htmx.swap(`#${button.dataset.into}`, JSON.parse(event.data).html, { swapStyle: "outerHTML" });
+      ready(document);
+    });
+    source.addEventListener("failed", (event) => {
+      source.close();
+      const state = JSON.parse(event.data);
+      box.replaceChildren(said);
+      said.textContent = `${state.title}: ${state.text}`;
+    });
+    source.onerror = () => { if (source.readyState === EventSource.CLOSED) said.textContent = button.dataset.lost || "…"; };
   };
-  watch(document);
+
+  // What needs a script is shown where there is one.
+  const ready = (root) => {
+    for (const box of root.querySelectorAll("[data-start]")) box.hidden = false;
+    localise(root);
+  };
+  ready(document);
 
   // What was typed outlives a session that ended meanwhile: it is kept in this tab until it was saved.
   const key = (form) => `kept:${form.dataset.keep}`;
@@ -152,18 +179,10 @@
   if (saved) sessionStorage.removeItem(`kept:${saved.dataset.saved}`);
 
   document.addEventListener("htmx:afterSwap", (event) => {
-    localise(event.target);
-    watch(event.target);
+    ready(event.target);
     if (event.target.id === "drawer") {
       event.target.closest(".page")?.classList.add("with-drawer");
       event.target.querySelector("h2")?.focus({ preventScroll: true });
-    }
-  });
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    const cell = event.target.closest?.("[data-cell]");
-    if (cell) {
-      document.querySelectorAll(".selected[data-cell]").forEach((el) => el.classList.remove("selected"));
-      cell.classList.add("selected");
     }
   });
   // An error is a page as well: show it where the answer would have been.
