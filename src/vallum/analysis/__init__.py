@@ -20,7 +20,7 @@ from vallum.analysis.explanation import (
 )
 from vallum.analysis.holder import Holder, RulePass
 from vallum.analysis.inexact import inexact_models
-from vallum.analysis.matrix import DECIDING_MODELS, Cell, cell, count_cells, may_escalate
+from vallum.analysis.matrix import DECIDING_MODELS, Cell, cell, count_cells, may_escalate, readable_models
 from vallum.analysis.paths import Grant, GroupPath, Membership, memberships
 from vallum.analysis.snapshot import Snapshot, read_snapshot, take_snapshot, write_snapshot
 from vallum.analysis.who_can import who_can
@@ -54,6 +54,7 @@ __all__ = [
     "may_escalate",
     "memberships",
     "read_snapshot",
+    "readable_models",
     "take_snapshot",
     "who_can",
     "write_snapshot",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vallum.enforce import Application
     from vallum.schema import Model, Schema
 
-__all__ = ["DECIDING_MODELS", "Cell", "cell", "count_cells", "may_escalate"]
+__all__ = ["DECIDING_MODELS", "Cell", "cell", "count_cells", "may_escalate", "readable_models"]
 
 # Who may write one of these decides what others, or they themselves, may see.
 DECIDING_MODELS: Final = (
@@ -81,6 +81,22 @@ def _ruled(policy: Policy, schema: Schema, groups: frozenset[int], model: str, p
     parents = schema.model(model).inherits if model in schema else {}
     inner = (*path, model)
     return any(_ruled(policy, schema, groups, parent, inner) for parent in parents if parent not in inner)
+
+
+def readable_models(application: Application, actor: Actor) -> int:
+    """How many models an access right lets the actor read."""
+    return _readable(application.policy, application.schema)(actor.groups, actor.superuser)
+
+
+@lru_cache(maxsize=8)
+def _readable(policy: Policy, schema: Schema) -> Callable[[frozenset[int], bool], int]:
+    models = [name for name in policy.rights_by_model if name in schema]
+
+    def count(groups: frozenset[int], superuser: bool) -> int:
+        nobody = Actor(user_id=0, login="", groups=groups, superuser=superuser)
+        return sum(decide(policy, nobody, Operation.READ, name).allowed for name in models)
+
+    return lru_cache(maxsize=20_000)(count)
 
 
 def _for_all(domain: str) -> bool:

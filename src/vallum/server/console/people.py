@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from vallum.analysis import Membership, cell, may_escalate, memberships
+from vallum.analysis import Membership, cell, may_escalate, memberships, readable_models
 from vallum.kernel import Operation
 from vallum.policy import Group, Policy, User
 from vallum.server.console import words
@@ -50,12 +50,6 @@ def people(visit: Ask) -> Answer:
 
 def _row(site: Site, user: User) -> dict[str, Any]:
     actor = site.actor(user)
-    models = site.vallum.policy.rights_by_model
-    readable = sum(
-        "r" in cell(site.vallum.application, actor, site.model(m)).operations
-        for m in models
-        if m in site.vallum.schema
-    )
     return {
         "id": user.id,
         "login": user.login,
@@ -64,7 +58,7 @@ def _row(site: Site, user: User) -> dict[str, Any]:
         "superuser": actor.superuser,
         "company_ids": list(user.company_ids),
         "groups": len(actor.groups),
-        "readable_models": readable,
+        "readable_models": readable_models(site.vallum.application, actor),
     }
 
 

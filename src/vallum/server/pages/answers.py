@@ -144,6 +144,7 @@ class Visit(Generic[Site]):
     query: Query
     form: Query = field(default_factory=Query)
     parts: Mapping[str, str] = field(default_factory=_nothing)
+    cookies: Mapping[str, str] = field(default_factory=_nothing)
     post: bool = False
     partial: bool = False
     target: str = ""
@@ -152,6 +153,10 @@ class Visit(Generic[Site]):
     def address(self) -> str:
         """The page's own address, with all its state."""
         return f"{self.path}?{self.query}" if len(self.query) else self.path
+
+    def kept(self, name: str) -> list[str]:
+        """A choice the browser has kept for this viewer, such as the columns of a list."""
+        return [part for part in self.cookies.get(name, "").split("|") if part]
 
     def here(self, **changes: object) -> str:
         """This page with some of its state changed."""

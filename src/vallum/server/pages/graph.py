@@ -206,7 +206,8 @@ def _node(box: _Box) -> Markup:
         parts.append(Markup(sign).format(box.x + 9, middle, mark))  # noqa: S704
     told = " · ".join(filter(None, (node.label, node.sub, node.kind if mark else "")))
     drawn = Markup(
-        '<g class="node {}"><title>{}</title><rect x="{:.0f}" y="{:.0f}" width="{}" height="{}" rx="6"/>{}</g>'
+        '<g class="node {}"><title>{}</title>'
+        '<rect x="{:.0f}" y="{:.0f}" width="{}" height="{}" rx="6"/>{}</g>'
     ).format(node.kind, told, box.x, box.y, _WIDTH, box.height, Markup("").join(parts))
     return Markup('<a href="{}">{}</a>').format(node.href, drawn) if node.href else drawn
 

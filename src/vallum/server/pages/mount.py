@@ -154,6 +154,7 @@ class _Mounted(Generic[Site]):
             query=Query.parse(request.url.query),
             form=form,
             parts={name: str(value) for name, value in request.path_params.items()},
+            cookies={n: v for n, v in request.cookies.items() if n.startswith("columns-")},
             post=route.post,
             partial=partial,
             target=request.headers.get("hx-target", ""),

@@ -148,6 +148,15 @@
   };
   ready(document);
 
+  // The columns that were chosen for a list are there the next time as well.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!form.dataset.columns) return;
+    const chosen = [...form.elements].filter((el) => el.name === "col" && el.checked).map((el) => el.value);
+    const secure = location.protocol === "https:" ? "; secure" : "";
+    document.cookie = `columns-${form.dataset.columns}=${chosen.join("|")}; path=/data; max-age=31536000; samesite=strict${secure}`;
+  });
+
   // What was typed outlives a session that ended meanwhile: it is kept in this tab until it was saved.
   const key = (form) => `kept:${form.dataset.keep}`;
   const keep = (form) => {
