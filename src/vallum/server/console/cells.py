@@ -41,7 +41,7 @@ def shown(
     known: frozenset[str] = frozenset(),
 ) -> Shown:
     """A value of a field. `choices`: labels of a selection; `known`: models that links may lead to."""
-    if value is None or value == () or value == []:
+    if value is None or value == () or value == [] or (value is False and field.type != "boolean"):
         return Shown("", empty=True)
     if isinstance(value, tuple) and field.type == "many2one":
         name = value[1] if isinstance(value[1], str) else None

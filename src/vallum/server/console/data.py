@@ -227,19 +227,27 @@ class Listing:
             order=wanted.order,
             archived=wanted.archived,
         )
-        rows = self._eyes.read(model, found.ids, self._columns)
-        facts = {"model": model.name, "records": len(rows), "format": kind, "fields": list(self._columns)}
+        columns = self._exported_columns()
+        rows = self._eyes.read(model, found.ids, columns)
+        facts = {"model": model.name, "records": len(rows), "format": kind, "fields": list(columns)}
         visit.site.record(Event(kind="console.export", by=visit.viewer.login, facts=facts))
-        plain_rows = [{"id": row["id"], **{n: _exported(row.get(n)) for n in self._columns}} for row in rows]
+        plain_rows = [
+            {"id": row["id"], **{n: _exported(self._fields[n], row.get(n)) for n in columns}} for row in rows
+        ]
         if kind == "json":
             return Download(as_json(plain_rows), "application/json", None)
         if kind == "csv":
             return Download(as_csv(plain_rows), "text/csv", f"{model.name}.csv")
-        header = ["id", *(self._label(n) for n in self._columns)]
+        header = ["id", *(self._label(n) for n in columns)]
         content = as_xlsx(header, [list(row.values()) for row in plain_rows], model_label(model))
         return Download(
             content, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", f"{model.name}.xlsx"
         )
+
+    def _exported_columns(self) -> tuple[str, ...]:
+        """The columns, and first what a record is called: the page shows that as the link."""
+        called = self._model.rec_name or "name"
+        return tuple(dict.fromkeys((*([called] if called in self._fields else []), *self._columns)))
 
     # the controls above the list
 
@@ -299,7 +307,9 @@ class Listing:
         return self._visit.here(c=left or None, **{"from": None, "f": None, "o": None, "v": None})
 
 
-def _exported(value: Any) -> Any:
+def _exported(field: Field, value: Any) -> Any:
+    if value is False and field.type != "boolean":
+        return None
     if isinstance(value, tuple) and len(value) == 2:
         return value[1] if isinstance(value[1], str) else value[0]
     if isinstance(value, bytes | memoryview):

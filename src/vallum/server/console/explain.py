@@ -264,7 +264,10 @@ class Teller:
         values = self._read(model.name, scope.record_id, condition.path)
         if values is None:
             return None
-        return plain(values.get(condition.path)) or "empty"
+        value = values.get(condition.path)
+        if value is False and model.fields[condition.path].type != "boolean":
+            return "empty"
+        return plain(value) or "empty"
 
     def _read(self, model: str, record: int, field: str) -> dict[str, Any] | None:
         """One field of a record as the viewer reads it; None where they may not."""

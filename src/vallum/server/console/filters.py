@@ -250,7 +250,8 @@ def columns_of(model: Model, open_fields: Mapping[str, Field], asked: Iterable[s
     chosen = tuple(dict.fromkeys(n for n in asked if n in open_fields and n in model.fields))
     if chosen:
         return chosen
-    usual = [n for n in (model.rec_name, *_FIRST) if n and n in open_fields and listable(open_fields[n])]
+    called = model.rec_name or "name"
+    usual = [n for n in _FIRST if n != called and n in open_fields and listable(open_fields[n])]
     rest = [
         name
         for name, field in open_fields.items()
@@ -258,6 +259,7 @@ def columns_of(model: Model, open_fields: Mapping[str, Field], asked: Iterable[s
         and field.stored
         and field.column
         and name not in _DULL
+        and name != called
         and not name.startswith(("message_", "activity_"))
     ]
     return tuple(dict.fromkeys((*usual, *rest)))[:COLUMNS]

@@ -148,8 +148,10 @@ def _leaf(schema: Schema, model: Model, path: str, operator: str, value: Any, na
         if not value:
             return f"{title} {verb} (nothing)"
         said = [_value(schema, model, path, item, name) for item in value[:_SHOWN]]
-        more = f", … {len(value)} in all" if len(value) > _SHOWN else ""
-        return f"{title} {verb} {', '.join(said)}{more}"
+        if len(value) > _SHOWN:
+            said.append(f"… {len(value)} in all")
+        listed = f"{', '.join(said[:-1])} or {said[-1]}" if len(said) > 1 else said[0]
+        return f"{title} {'is' if operator == 'in' else verb} {listed}"
     return f"{title} {verb} {_value(schema, model, path, value, name)}"
 
 

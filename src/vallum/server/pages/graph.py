@@ -22,7 +22,7 @@ _MARKS: Final[Mapping[str, str]] = {"allowed": "✓", "refused": "✕", "inherit
 _GAP_X: Final = 30
 _GAP_Y: Final = 12
 _WIDTH: Final = 156
-_CHAR: Final = 7.1
+_CHAR: Final = 7.5
 _SWEEPS: Final = 4
 
 

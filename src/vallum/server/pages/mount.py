@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any, Final, Generic, TypeAlias
 
 import msgspec
-from litestar import MediaType, Request, Response, get, post
+from litestar import Request, Response, get, post
 from litestar.concurrency import sync_to_thread
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import ServerSentEvent, ServerSentEventMessage
@@ -122,7 +122,7 @@ class _Mounted(Generic[Site]):
             return await sync_to_thread(self.respond, route, request, body)
 
         decorator = post if route.post else get
-        return decorator(route.path, media_type=MediaType.HTML, status_code=200, include_in_schema=False)(run)
+        return decorator(route.path, status_code=200, include_in_schema=False)(run)
 
     def respond(self, route: _Route, request: AnyRequest, body: bytes) -> Response[Any]:
         """The response to a request; never raises."""
@@ -283,8 +283,8 @@ def asset_handler() -> HTTPRouteHandler:
     """The route handler of the assets; their names change with their content, so they are kept for good."""
 
     @get(ASSETS + "{name:str}", include_in_schema=False, sync_to_thread=False)
-    def asset(request: AnyRequest, name: str) -> Response[bytes]:
-        found = assets().get(name)
+    def asset(request: AnyRequest) -> Response[bytes]:
+        found = assets().get(str(request.path_params["name"]))
         if found is None:
             return Response(b"", status_code=404, media_type="text/plain")
         headers = {
