@@ -18,11 +18,12 @@ from vallum.kernel import (
     UnknownRecord,
     UnsupportedDomain,
     VallumError,
+    shown,
 )
 from vallum.policy import refused
 from vallum.schema import Model
 
-__all__ = ["check", "missing"]
+__all__ = ["check", "in_scope", "missing", "named_operation"]
 
 _SHOWN: Final = 10
 # Models whose code asks for access to the record they belong to, whatever their own rules say.
@@ -36,7 +37,7 @@ def check(eyes: Eyes, model: str, ids: Iterable[int], operation: Operation | str
     out of scope are refused with the same words.
     Raises: AccessDenied, UnknownRecord (superuser only), UnsupportedDomain (code decides).
     """
-    target, wanted = eyes.model(model), _operation(operation)
+    target, wanted = eyes.model(model), named_operation(operation)
     given = record_ids(ids)
     access = eyes.access
     if wanted is Operation.READ:
@@ -46,7 +47,7 @@ def check(eyes: Eyes, model: str, ids: Iterable[int], operation: Operation | str
 
     def build(env: Env) -> sa.Select[Any]:
         scope = Scope(root(target))
-        condition = scope.where(_in_scope(eyes, target, wanted, env.with_active_test(False)))
+        condition = scope.where(in_scope(eyes, target, wanted, env.with_active_test(False)))
         chosen = among(own_id(scope))
         return sa.select(own_id(scope)).select_from(scope.from_clause()).where(condition, chosen)
 
@@ -57,14 +58,22 @@ def check(eyes: Eyes, model: str, ids: Iterable[int], operation: Operation | str
         raise missing(eyes, target, lacking, wanted)
 
 
-def _operation(name: Operation | str) -> Operation:
+def named_operation(name: Operation | str) -> Operation:
+    """The operation of that name.
+
+    Raises: UnknownOperation.
+    """
     try:
         return Operation(name)
     except ValueError:
-        raise UnknownOperation(f"{name!r:.60} is no operation", fix="use " + ", ".join(Operation)) from None
+        raise UnknownOperation(f"{shown(name)} is no operation", fix="use " + ", ".join(Operation)) from None
 
 
-def _in_scope(eyes: Eyes, model: Model, operation: Operation, env: Env) -> Filter:
+def in_scope(eyes: Eyes, model: Model, operation: Operation, env: Env) -> Filter:
+    """The records with which the actor's rules allow the operation; rights are not part of it.
+
+    Raises: UnsupportedDomain (code decides), AccessDenied (no right to read, where that is asked).
+    """
     access = eyes.access
     if operation is Operation.READ:
         return eyes.every_record(model, env)
