@@ -224,6 +224,8 @@ def _typed(text: str) -> list[Any]:
         return []
     try:
         return to_list(parse(msgspec.json.decode(text)))
+    except RecursionError:
+        raise MalformedDomain("the domain is nested too deep", fix="write a simpler one") from None
     except msgspec.DecodeError:
         return to_list(parse_text(text))
 

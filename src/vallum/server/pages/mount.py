@@ -118,7 +118,7 @@ class _Mounted(Generic[Site]):
         """The route handler of one page."""
 
         async def run(request: AnyRequest) -> Response[Any]:
-            body = await request.body() if route.post else b""
+            body = await _body(request) if route.post else b""
             return await sync_to_thread(self.respond, route, request, body)
 
         decorator = post if route.post else get
@@ -127,6 +127,9 @@ class _Mounted(Generic[Site]):
     def respond(self, route: _Route, request: AnyRequest, body: bytes) -> Response[Any]:
         """The response to a request; never raises."""
         viewer: Viewer | None = None
+        exchange: Any = request.scope.get("vallum")
+        if exchange is not None:
+            exchange.route = route.path
         path = request.url.path
         partial = request.headers.get("hx-request") == "true"
         try:
@@ -219,6 +222,12 @@ class _Mounted(Generic[Site]):
             return _sent(as_json(told), "application/json", failure.status, request, {})
         template = "error_part.html" if partial else "error.html"
         return self._html(template, viewer, path, failure.status, {"failure": failure}, request)
+
+
+async def _body(request: AnyRequest) -> bytes:
+    """The body, as the server's stack has read it; where there is none around, read here."""
+    exchange: Any = request.scope.get("vallum")
+    return bytes(exchange.body) if exchange is not None else await request.body()
 
 
 def _form(request: AnyRequest, viewer: Viewer, body: bytes) -> Query:
