@@ -144,6 +144,7 @@
   // What needs a script is shown where there is one.
   const ready = (root) => {
     for (const box of root.querySelectorAll("[data-start]")) box.hidden = false;
+    for (const button of root.querySelectorAll("[data-now]")) run(button);
     localise(root);
   };
   ready(document);
