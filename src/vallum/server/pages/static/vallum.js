@@ -119,6 +119,7 @@
     const bar = document.createElement("progress");
     const said = document.createElement("span");
     said.setAttribute("role", "status");
+    said.textContent = `${button.textContent.trim()} …`;
     bar.setAttribute("aria-label", button.textContent.trim());
     box.replaceChildren(said, bar);
     const source = new EventSource(button.dataset.run);
