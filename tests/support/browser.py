@@ -17,7 +17,7 @@ __all__ = ["SCREENSHOTS", "Watched", "accessibility", "axe_source", "chromium", 
 
 ROOT: Final = Path(__file__).parents[2]
 SCREENSHOTS: Final = ROOT / ".cache" / "screenshots"
-NODE: Final = ROOT / ".cache" / "node"
+NODE: Final = ROOT / ".cache" / "axe"
 ARGUMENTS: Final = [
     "--headless",
     "--no-sandbox",
@@ -58,7 +58,7 @@ def axe_source() -> str:
             pytest.skip("no npm to install axe-core with: apt-get install npm")
         NODE.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(ROOT / "tests" / "support" / "node" / name, NODE / name)
+            shutil.copy(ROOT / "tests" / "support" / "axe" / name, NODE / name)
         subprocess.run(
             ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],  # noqa: S607
             cwd=NODE,
