@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
-from vallum.analysis.attempt import as_error
 from vallum.analysis.binding import Binder
 from vallum.analysis.counts import count_records
 from vallum.analysis.truth import has_records
 from vallum.analysis.verdict import Finding
+from vallum.enforce.attempt import as_error
 from vallum.kernel import NO_PROGRESS, Operation, Progress
 from vallum.policy import Actor, Policy, User, actor_of, decide
 
