@@ -13,9 +13,21 @@ __all__ = ["Event", "Site", "console_pages"]
 
 def console_pages() -> Pages[Site]:
     """All pages of the console, in the order of the rail."""
-    from vallum.server.console import data, edit, explain, explorer, home, look, me, people, record, who_can
+    from vallum.server.console import (
+        data,
+        edit,
+        explain,
+        explorer,
+        home,
+        look,
+        me,
+        people,
+        postgres,
+        record,
+        who_can,
+    )
 
     found: Pages[Site] = Pages()
-    for module in (home, data, record, edit, explorer, explain, who_can, people, me, look):
+    for module in (home, data, record, edit, explorer, explain, who_can, people, postgres, me, look):
         found.include(module.pages)
     return found

@@ -119,6 +119,7 @@
     const bar = document.createElement("progress");
     const said = document.createElement("span");
     said.setAttribute("role", "status");
+    said.textContent = `${button.textContent.trim()} …`;
     bar.setAttribute("aria-label", button.textContent.trim());
     box.replaceChildren(said, bar);
     const source = new EventSource(button.dataset.run);
@@ -144,6 +145,7 @@
   // What needs a script is shown where there is one.
   const ready = (root) => {
     for (const box of root.querySelectorAll("[data-start]")) box.hidden = false;
+    for (const button of root.querySelectorAll("[data-now]")) run(button);
     localise(root);
   };
   ready(document);
