@@ -1,6 +1,6 @@
 """Create and write 1, 100 and 1,000 records as an actor, beside SQLAlchemy Core statements written by hand.
 
-The peer inserts and updates the same columns through SQLAlchemy's own engine, in one transaction, and checks nothing.
+The peer inserts and updates the same columns in one transaction, and checks nothing.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache
-from threading import RLock
 from typing import Final, TypeAlias
 
 import psycopg
@@ -59,7 +58,6 @@ class Application:
         self._policy = policy
         self._directory = directory
         self._stale = False
-        self._refreshing = RLock()
         self._seen_by_rules: set[str] = set()
         self.named = named or odoo_named()
         self.clock = clock or SystemClock()
@@ -82,20 +80,22 @@ class Application:
 
         Raises: ConnectionFailed, SettingsError; the users known before are of no use then either.
         """
-        with self._refreshing:
-            self._stale = True
-            self._refresh_if_stale()
-            self.forget()
+        self._stale = True
+        self._refresh_if_stale()
+        self.forget()
 
     def _refresh_if_stale(self) -> None:
         if not self._stale:
             return
-        with self._refreshing:
-            if self._reload is not None:
-                policy, directory = self._reload()
-                # The same policy stays the same object: what was compiled for it is kept.
-                self._policy = self._policy if policy.version == self._policy.version else policy
-                self._directory = directory
+        if self._reload is None:
+            self._stale = False
+            return
+        # The database's own turn, and no other lock: whoever is within a transaction may ask as well.
+        with self.database.snapshot():
+            policy, directory = self._reload()
+            # The same policy stays the same object: what was compiled for it is kept.
+            self._policy = self._policy if policy.version == self._policy.version else policy
+            self._directory = directory
             self._stale = False
 
     def changed(self, touched: Iterable[str], removed: Iterable[str] = ()) -> None:
