@@ -76,7 +76,8 @@ def _measure(marie: Any, engine: sa.Engine, size: int, rounds: int) -> list[Row]
                 .values(priority="1", expected_revenue=5, write_uid=me, write_date=now)
             )
 
-    return [_row(f"create {size:,}", create, insert, rounds), _row(f"write {size:,}", write, update, rounds)]
+    what = "1 lead" if size == 1 else f"{size:,} leads"
+    return [_row(f"create {what}", create, insert, rounds), _row(f"write {what}", write, update, rounds)]
 
 
 def _row(what: str, ours: Callable[[], None], peer: Callable[[], None], rounds: int) -> Row:
@@ -84,7 +85,7 @@ def _row(what: str, ours: Callable[[], None], peer: Callable[[], None], rounds: 
     peer()
     mine, theirs = interleaved(ours, peer, rounds=rounds)
     return Row(
-        f"{what} leads as a user: right, fields, rules, targets",
+        f"{what} as a user: right, fields, rules, targets",
         f"{mine * 1e3:.2f} ms",
         f"SQLAlchemy Core, nothing checked {theirs * 1e3:.2f} ms",
         f"{mine / theirs:.2f} ×",
