@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from vallum.enforce import Application
-from vallum.identity import Authenticator
-from vallum.identity.odoo import OdooAuthenticator
-from vallum.kernel import Clock, ConnectionFailed, Settings, SettingsError, SystemClock
-from vallum.postgres import ThreadDatabase
+from vallum.identity import LocalAuthenticator, OdooAuthenticator, OfApplication, open_identity
+from vallum.kernel import Clock, ConnectionFailed, Settings, SystemClock
+from vallum.postgres import Database, ThreadDatabase
 from vallum.server import log
 from vallum.server.addresses import Addresses
 from vallum.server.exchange import ASGI, Receive, Scope, Send
@@ -50,22 +50,22 @@ class Plan:
         return build(self)
 
 
-def opened(settings: Settings) -> Vallum:
-    """The application of the settings, opened.
+def opened(settings: Settings, database: Database) -> Vallum:
+    """The application of the settings, over a database.
 
     Raises: SettingsError, and what `vallum.open` raises.
     """
-    from vallum.facade import open
+    from vallum.facade import open_over
 
-    if settings.dsn is None:
-        raise SettingsError("no database is given", fix="give --dsn postgresql://… or set VALLUM_DSN")
-    return open(
-        settings.dsn,
+    if settings.metadata is not None and str(settings.project) not in sys.path:
+        # As with every tool that loads an application by name; what is installed has precedence.
+        sys.path.append(str(settings.project))
+    return open_over(
+        database,
         registry=settings.registry,
         metadata=settings.metadata,
         policy=settings.policy or None,
         odoo_version=settings.odoo_version,
-        statement_timeout=settings.statement_timeout or _TIMEOUT,
     )
 
 
@@ -98,16 +98,19 @@ def build(plan: Plan) -> ASGI:
     settings, clock = plan.settings, SystemClock()
     timeout = settings.statement_timeout or _TIMEOUT
     database = ThreadDatabase(
-        settings.dsn or "", readonly=True, statement_timeout=timeout, application_name="vallum-server"
+        settings.dsn or "",
+        readonly=settings.metadata is None,
+        statement_timeout=timeout,
+        application_name="vallum-server",
     )
     store = ThreadDatabase(
         plan.store, readonly=False, statement_timeout=timeout, application_name="vallum-store"
     )
-    state = _patiently(lambda: _state(settings, database, clock))
+    state = _patiently(lambda: _state(settings, database))
     service = _service(settings, state, database, store, clock)
 
     def changed() -> Fingerprint:
-        service.learn(_state(settings, database, clock))
+        service.learn(_state(settings, database))
         return _fingerprint(settings, database, service.application)
 
     watch = _patiently(
@@ -119,10 +122,10 @@ def build(plan: Plan) -> ASGI:
         )
     )
     watch.start()
-    from vallum.server.pages import pages
+    from vallum.server.probes import pages
 
     options = Options.of(settings, Metrics())
-    router = Router(service, pages(service), settings.threads)
+    router = Router(service, cast("ASGI", pages(service)), settings.threads)
     app: ASGI = router
     for layer in reversed(STACK):
         app = layer(app, options)
@@ -146,12 +149,8 @@ def _patiently(make: Callable[[], Any]) -> Any:
             Event().wait(1)
 
 
-def _state(settings: Settings, database: ThreadDatabase, clock: Clock) -> State:
-    with opened(settings) as found:
-        known = found.application
-        application = Application(
-            database, known.schema, known.policy, known.directory, named=known.named, clock=clock
-        )
+def _state(settings: Settings, database: ThreadDatabase) -> State:
+    application = opened(settings, database).application
     languages = None
     if "res.lang" in application.schema:
         languages = frozenset(code for (code,) in database.rows("SELECT code FROM res_lang WHERE active"))
@@ -167,7 +166,9 @@ def _service(
     settings: Settings, state: State, database: ThreadDatabase, store: ThreadDatabase, clock: Clock
 ) -> Service:
     of_odoo = settings.metadata is None
-    authenticator, mark = _authenticator(settings, database, store, clock)
+    known: list[Service] = []
+    source = OfApplication(lambda: known[0].application.policy, lambda: known[0].directory)
+    authenticator = _authenticator(settings, database, store, source, clock)
     where = settings.limits or ("memory" if settings.workers == 1 else "postgres")
     kept = counters(where, store, clock)
 
@@ -175,20 +176,22 @@ def _service(
         log.write(event, {"request_id": client.request_id, "client": client.address, **details}, clock)
 
     login = Rate(settings.login_rate, settings.login_burst)
-    return Service(
+    service = Service(
         state=state,
         signin=SignIn(authenticator, kept, login, clock, report),
-        sessions=Sessions(store, clock, mark),
+        sessions=Sessions(store, clock, authenticator.mark),
         counters=kept,
         api_rate=Rate(settings.api_rate, settings.api_burst),
         addresses=Addresses.parse(settings.addresses),
         database_name=settings.database_name or named_database(settings.dsn or ""),
         version=state.application.schema.version,
         of_odoo=of_odoo,
-        writable=False,
+        writable=not of_odoo,
         max_rows=settings.max_rows,
         protocols=frozenset(settings.protocols),
     )
+    known.append(service)
+    return service
 
 
 def named_database(dsn: str) -> str:
@@ -200,12 +203,9 @@ def named_database(dsn: str) -> str:
 
 
 def _authenticator(
-    settings: Settings, database: ThreadDatabase, store: ThreadDatabase, clock: Clock
-) -> tuple[Authenticator, Callable[[int], bytes]]:
-    """Who knows the users, and what tells that a user's credentials have changed."""
+    settings: Settings, database: ThreadDatabase, store: ThreadDatabase, source: OfApplication, clock: Clock
+) -> OdooAuthenticator | LocalAuthenticator:
+    """Who knows the users: Odoo, or Vallum's own accounts where the application is one's own."""
     if settings.metadata is None:
-        odoo = OdooAuthenticator(database, clock)
-        return odoo, odoo.mark
-    raise SettingsError(
-        "the users of an application of one's own cannot sign in yet", fix="attach an Odoo database"
-    )
+        return OdooAuthenticator(database, clock)
+    return LocalAuthenticator(open_identity(store, settings, clock=clock, source=source))
