@@ -128,6 +128,9 @@ class Accounts:
         try:
             rows = _run(self._store, connection, statement, params)
         except psycopg.errors.UniqueViolation as error:
+            if connection is not None:
+                # The caller's transaction has failed, and must know.
+                raise
             what = "user" if error.diag.constraint_name == "account_user" else "login"
             raise AccountTaken(
                 f"this {what} has an account already", where=login, fix=f"give another {what}"
