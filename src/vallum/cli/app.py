@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vallum.cli import access, check, demo, group, key, odoo, records, roles, user
+from vallum.cli import access, check, demo, group, key, odoo, records, roles, serve, user
 from vallum.cli.failure import ERROR, usage_error
 from vallum.cli.options import command, examples
 from vallum.cli.shell import Shell
@@ -39,6 +39,7 @@ app.add_typer(key.app)
 records.register(app)
 check.register(app)
 demo.register(app)
+serve.register(app)
 
 
 def _version(wanted: bool) -> None:

@@ -6,10 +6,11 @@ Whoever holds an `Application` can read all data the database connection can.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from functools import cached_property, lru_cache
-from threading import RLock
+from functools import cached_property
+from threading import Lock, RLock
 from typing import Final, TypeAlias
 
 import psycopg
@@ -63,7 +64,9 @@ class Application:
         self._seen_by_rules: set[str] = set()
         self.named = named or odoo_named()
         self.clock = clock or SystemClock()
-        self._access = lru_cache(maxsize=MAX_ACTORS)(self._new_access)
+        self._accesses: OrderedDict[Actor, ActorAccess] = OrderedDict()
+        self._epoch = 0
+        self._lock = Lock()
 
     @property
     def policy(self) -> Policy:
@@ -151,15 +154,44 @@ class Application:
         return actor_of(self.directory.find(who), self.policy, companies)
 
     def access(self, actor: Actor) -> ActorAccess:
-        """What the actor may see, kept for the actors that asked last. See `forget`."""
-        return self._access(actor)
-
-    def _new_access(self, actor: Actor) -> ActorAccess:
-        return ActorAccess(self.policy, self.schema, actor, self.context(actor), self.lowering, self.named)
+        """What the actor may see, kept for the actors that asked last. See `forget` and `renew`."""
+        with self._lock:
+            found = self._accesses.get(actor)
+            if found is not None:
+                self._accesses.move_to_end(actor)
+                return found
+            epoch = self._epoch
+        made = ActorAccess(self.policy, self.schema, actor, self.context(actor), self.lowering, self.named)
+        with self._lock:
+            if epoch != self._epoch:
+                # Something was forgotten meanwhile: this one may know what no longer holds.
+                return made
+            # Of two threads that made one at once, both use the first.
+            found = self._accesses.setdefault(actor, made)
+            while len(self._accesses) > MAX_ACTORS:
+                self._accesses.popitem(last=False)
+        return found
 
     def forget(self) -> None:
         """Drop what was kept of the actors: records that rules read are read anew."""
-        self._access.cache_clear()
+        with self._lock:
+            self._epoch += 1
+            self._accesses.clear()
+
+    def renew(self, actor: Actor) -> None:
+        """Drop what was kept of one actor, where a record that its rules have read is another now.
+
+        Raises: ConnectionFailed.
+        """
+        with self._lock:
+            kept = self._accesses.get(actor)
+        reader = kept.context.reader if kept is not None else None
+        if not isinstance(reader, SqlRecordReader) or not reader.changed():
+            return
+        with self._lock:
+            self._epoch += 1
+            if self._accesses.get(actor) is kept:
+                del self._accesses[actor]
 
     def context(self, actor: Actor) -> RuleContext:
         """The names that record rules use, bound to the actor."""

@@ -63,6 +63,18 @@ class SqlRecordReader:
             known.update(self._read(self.schema.model(model), missing, field))
         return {i: known[i] for i in ids}
 
+    def changed(self) -> bool:
+        """Whether a value that was read is another one now.
+
+        Raises: ConnectionFailed.
+        """
+        now = SqlRecordReader(self._database, self._lowering, self._policy, self._env)
+        for (model, field), values in list(self._known.items()):
+            known = dict(values)
+            if now.read(model, list(known), field) != known:
+                return True
+        return False
+
     def _read(self, model: Model, ids: Sequence[int], name: str) -> Mapping[int, Any]:
         self._seen.add(model.name)
         computed = _COMPUTED.get((model.name, name))

@@ -87,6 +87,14 @@ class OdooAuthenticator:
             return Verdict.refused(Refusal.INACTIVE)
         return Verdict.of(user_id, key_id=key_id, until=_moment(until), remember=_REMEMBER)
 
+    def mark(self, user_id: int) -> bytes:
+        """A digest of a user's credentials: another one after a change of password, login or activity.
+
+        Raises: ConnectionFailed.
+        """
+        rows = self._database.rows("SELECT login, password, active FROM res_users WHERE id = %s", (user_id,))
+        return hashlib.sha256(repr(rows).encode()).digest()
+
     def _statement(self) -> str:
         # The column comes with Odoo's module for second factors.
         factor = "u.totp_secret IS NOT NULL" if "totp_secret" in self._of("res_users") else "false"

@@ -41,7 +41,7 @@ from vallum.kernel.given import (
     yes_or_no,
 )
 
-__all__ = ["FILE_NAME", "Settings", "settings_reference"]
+__all__ = ["FILE_NAME", "PROTOCOLS", "Settings", "settings_reference", "tell_children"]
 
 FILE_NAME: Final = "vallum.toml"
 PROTOCOLS: Final = ("json2", "jsonrpc", "xmlrpc")
@@ -168,6 +168,11 @@ _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
         "data_dir": _Setting(path, "where Vallum keeps its own data, the embedded PostgreSQL among them"),
     }
 )
+
+
+def tell_children(name: str, value: str) -> None:
+    """Set a variable of the environment, for libraries that read it and for processes started later."""
+    os.environ[name] = value
 
 
 def settings_reference() -> str:

@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from vallum.kernel import ConnectionFailed
 
-__all__ = ["Database", "Params", "Row", "Statement", "connect", "redact"]
+__all__ = ["Connection", "Database", "Params", "Row", "Statement", "connect", "redact"]
 
 Statement: TypeAlias = str | sql.SQL | sql.Composed
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
@@ -165,6 +165,12 @@ class Database:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection is open."""
+        connection = self._connection
+        return connection is not None and not connection.closed
 
     @property
     def server_version(self) -> int:
