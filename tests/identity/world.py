@@ -78,6 +78,10 @@ class Groups:
         """Who was named."""
         return self.logins.get(login)
 
+    def login_of(self, user_id: int) -> str | None:
+        """As whom."""
+        return next((login for login, found in self.logins.items() if found == user_id), None)
+
 
 @dataclass
 class World:

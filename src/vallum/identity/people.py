@@ -37,6 +37,10 @@ class Source(Protocol):
         """The active user with that login, if there is one."""
         ...
 
+    def login_of(self, user_id: int) -> str | None:
+        """The login of a user, if there is one."""
+        ...
+
 
 class NoApplication:
     """There is no application: groups are what Vallum gives, and imply nothing."""
@@ -47,6 +51,10 @@ class NoApplication:
 
     def user_of(self, login: str) -> int | None:
         """Nobody."""
+        return None
+
+    def login_of(self, user_id: int) -> str | None:
+        """Nobody's."""
         return None
 
 
@@ -75,6 +83,11 @@ class OfApplication:
         except UnknownUser:
             return None
         return user.id if user.active else None
+
+    def login_of(self, user_id: int) -> str | None:
+        """The login of a user, if there is one."""
+        user = self._directory().get(user_id)
+        return user.login if user is not None else None
 
 
 class People:
