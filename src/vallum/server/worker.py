@@ -190,6 +190,7 @@ def _service(
         writable=False,
         max_rows=settings.max_rows,
         protocols=frozenset(settings.protocols),
+        people=people,
     )
 
 
