@@ -59,6 +59,7 @@ class Application:
         self._reload = reload
         self._policy = policy
         self._directory = directory
+        self._widen: Callable[[Directory, Policy], Directory] | None = None
         self._stale = False
         self._refreshing = RLock()
         self._seen_by_rules: set[str] = set()
@@ -80,6 +81,14 @@ class Application:
         self._refresh_if_stale()
         return self._directory
 
+    def widen(self, widen: Callable[[Directory, Policy], Directory]) -> None:
+        """Let users have more groups than the database gives them: now, and whenever they are read anew."""
+        with self._refreshing:
+            self._refresh_if_stale()
+            self._directory = widen(self._directory, self._policy)
+            self._widen = widen
+            self.forget()
+
     def refresh(self) -> None:
         """Read users and groups anew, and all that was kept of the actors.
 
@@ -98,7 +107,7 @@ class Application:
                 policy, directory = self._reload()
                 # The same policy stays the same object: what was compiled for it is kept.
                 self._policy = self._policy if policy.version == self._policy.version else policy
-                self._directory = directory
+                self._directory = directory if self._widen is None else self._widen(directory, self._policy)
             self._stale = False
 
     def changed(self, touched: Iterable[str], removed: Iterable[str] = ()) -> None:

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
 from vallum.identity import IdentitySettings, open_identity
+from vallum.identity.opening import keyring_of, store_of
 from vallum.kernel import Settings, SettingsError, SystemClock
-from vallum.postgres import Database, EmbeddedServer, connect
+from vallum.postgres import Database, connect
 from vallum.postgres.migrations import migrate
 from vallum.server.addresses import Addresses
 from vallum.server.metrics import exporter
@@ -57,18 +57,24 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
     Raises: SettingsError, ConnectionFailed, and what `vallum.open` raises.
     """
     _check(settings)
-    with opened(settings) as found:
+    if settings.dsn is None:
+        raise SettingsError("no database is given", fix="give --dsn postgresql://… or set VALLUM_DSN")
+    with Database(settings.dsn) as database:
+        found = opened(settings, database)
         users, version = len(found.users), found.schema.version
         administrators = _administrators(settings, found)
-    with _store(settings) as store:
+    with store_of(settings) as store:
         with connect(store, readonly=False, autocommit=True) as connection:
-            migrate(connection, "server")
-            migrate(connection, "identity")
+            areas = ("server", "identity")
+            for area in areas if settings.metadata is None else (*areas, "enforce"):
+                migrate(connection, area)
+        # Made here, so that all workers find the same.
+        keyring_of(settings)
+        link = _first_link(settings, store, administrators)
         cert = None if settings.plain_http else _certificate(settings)
         host, port = settings.listen
         shown = f"[{host}]" if ":" in host else host
         scheme = "http" if settings.plain_http else "https"
-        link = _first_link(settings, store, administrators)
         yield Prepared(Plan(settings, store), cert, f"{scheme}://{shown}:{port}", users, version, link)
 
 
@@ -87,7 +93,7 @@ def run(ready: Prepared) -> None:
             port=settings.listen[1],
             interface=Interfaces.ASGI,
             workers=settings.workers,
-            loop=Loops.asyncio,
+            loop=Loops.uvloop,
             http=HTTPModes.auto,
             websockets=False,
             http1_settings=HTTP1Settings(
@@ -188,19 +194,3 @@ def _first_link(settings: Settings, store: str, administrators: dict[str, int]) 
             return identity.first_link(login=login, user_id=administrators.get(login))
         finally:
             identity.close()
-
-
-@contextmanager
-def _store(settings: Settings) -> Iterator[str]:
-    """The DSN of Vallum's own tables, on a server of its own where an Odoo is attached."""
-    if settings.store is not None:
-        yield settings.store
-    elif settings.metadata is not None:
-        yield settings.dsn or ""
-    else:
-        with EmbeddedServer(_folder(settings)) as server:
-            yield server.create_database("vallum", if_missing=True)
-
-
-def _folder(settings: Settings) -> Path:
-    return settings.data_dir / "store"

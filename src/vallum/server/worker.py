@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from vallum.enforce import Application
-from vallum.kernel import Clock, ConnectionFailed, Settings, SettingsError, SystemClock
-from vallum.postgres import ThreadDatabase
+from vallum.kernel import Clock, ConnectionFailed, Settings, SystemClock
+from vallum.postgres import Database, ThreadDatabase
 from vallum.server import log
 from vallum.server.addresses import Addresses
 from vallum.server.exchange import ASGI, Receive, Scope, Send
@@ -49,22 +50,22 @@ class Plan:
         return build(self)
 
 
-def opened(settings: Settings) -> Vallum:
-    """The application of the settings, opened.
+def opened(settings: Settings, database: Database) -> Vallum:
+    """The application of the settings, over a database.
 
     Raises: SettingsError, and what `vallum.open` raises.
     """
-    from vallum.facade import open
+    from vallum.facade import open_over
 
-    if settings.dsn is None:
-        raise SettingsError("no database is given", fix="give --dsn postgresql://… or set VALLUM_DSN")
-    return open(
-        settings.dsn,
+    if settings.metadata is not None and str(settings.project) not in sys.path:
+        # As with every tool that loads an application by name; what is installed has precedence.
+        sys.path.append(str(settings.project))
+    return open_over(
+        database,
         registry=settings.registry,
         metadata=settings.metadata,
         policy=settings.policy or None,
         odoo_version=settings.odoo_version,
-        statement_timeout=settings.statement_timeout or _TIMEOUT,
     )
 
 
@@ -97,18 +98,21 @@ def build(plan: Plan) -> ASGI:
     settings, clock = plan.settings, SystemClock()
     timeout = settings.statement_timeout or _TIMEOUT
     database = ThreadDatabase(
-        settings.dsn or "", readonly=True, statement_timeout=timeout, application_name="vallum-server"
+        settings.dsn or "",
+        readonly=settings.metadata is None,
+        statement_timeout=timeout,
+        application_name="vallum-server",
     )
     store = ThreadDatabase(
         plan.store, readonly=False, statement_timeout=timeout, application_name="vallum-store"
     )
     people = People(settings, store, database, clock, lambda: service.application)
-    state = _patiently(lambda: _state(settings, database, clock, people))
+    state = _patiently(lambda: _state(settings, database, people))
     service = _service(settings, state, store, clock, people)
     people.start()
 
     def changed() -> Fingerprint:
-        service.learn(_state(settings, database, clock, people))
+        service.learn(_state(settings, database, people))
         return _fingerprint(settings, database, service.application, people)
 
     watch = _patiently(
@@ -123,7 +127,7 @@ def build(plan: Plan) -> ASGI:
     from vallum.server.pages import pages
 
     options = Options.of(settings, Metrics())
-    router = Router(service, pages(service), settings.threads)
+    router = Router(service, cast("ASGI", pages(service)), settings.threads)
     app: ASGI = router
     for layer in reversed(STACK):
         app = layer(app, options)
@@ -148,11 +152,9 @@ def _patiently(make: Callable[[], Any]) -> Any:
             Event().wait(1)
 
 
-def _state(settings: Settings, database: ThreadDatabase, clock: Clock, people: People) -> State:
-    with opened(settings) as found:
-        known = found.application
-        users = people.widened(known.directory, known.policy)
-        application = Application(database, known.schema, known.policy, users, named=known.named, clock=clock)
+def _state(settings: Settings, database: ThreadDatabase, people: People) -> State:
+    application = opened(settings, database).application
+    application.widen(people.widened)
     languages = None
     if "res.lang" in application.schema:
         languages = frozenset(code for (code,) in database.rows("SELECT code FROM res_lang WHERE active"))
@@ -187,7 +189,7 @@ def _service(
         database_name=settings.database_name or named_database(settings.dsn or ""),
         version=state.application.schema.version,
         of_odoo=of_odoo,
-        writable=False,
+        writable=not of_odoo,
         max_rows=settings.max_rows,
         protocols=frozenset(settings.protocols),
         people=people,

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+import psycopg
+
 from vallum.identity.errors import FactorRefused, FreshSignInNeeded, LinkRefused, NotPermitted, UnknownAccount
 from vallum.identity.passwords import Busy
 from vallum.kernel import ConnectionFailed, VallumError
@@ -61,6 +63,9 @@ def handle(service: Service, request: Request) -> Response:
         return view(page, int(found[1]) if found else 0)
     except VallumError as error:
         return _refused(page, error)
+    except (psycopg.DataError, UnicodeError):
+        # A text that PostgreSQL cannot hold: whoever sends one is no reader of our pages.
+        return _refused(page, Forged("this holds characters that cannot be kept"))
 
 
 def _refused(page: Page, error: VallumError) -> Response:
