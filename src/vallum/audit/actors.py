@@ -127,7 +127,9 @@ def record(
     Raises: AuditRefused, psycopg.Error.
     """
     if not _KIND.fullmatch(kind) or kind in _RESERVED:
-        raise AuditRefused(f"no event of an application may be called `{kind}`", fix="use " + ", ".join(KINDS))
+        raise AuditRefused(
+            f"no event of an application may be called `{kind}`", fix="use " + ", ".join(KINDS)
+        )
     _record(connection, kind, detail, key=key, who=who, relation=model, record_id=record_id)
 
 

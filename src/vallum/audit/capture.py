@@ -16,7 +16,18 @@ from typing import Final, Literal, TypeAlias
 
 from vallum.audit.tables import Column, Table, ident, literal
 
-__all__ = ["LARGE", "MODES", "TRIGGER", "Mode", "default_mode", "count_events", "function_bodies", "function_name", "rows_as_events", "statements"]
+__all__ = [
+    "LARGE",
+    "MODES",
+    "TRIGGER",
+    "Mode",
+    "count_events",
+    "default_mode",
+    "function_bodies",
+    "function_name",
+    "rows_as_events",
+    "statements",
+]
 
 Mode: TypeAlias = Literal["plain", "committed", "hidden"]
 MODES: Final[tuple[Mode, ...]] = ("plain", "committed", "hidden")
@@ -27,11 +38,15 @@ _INTEGERS: Final = frozenset({"int2", "int4", "int8", "oid"})
 _DATES: Final = frozenset({"date", "time", "timestamp"})
 _TEXTS: Final = frozenset({"text", "varchar", "bpchar", "name"})
 # By value: 1.0 and 1.00 are one number. Types not named here are compared as PostgreSQL writes them.
-_COMPARED: Final = _INTEGERS | _DATES | {"bool", "numeric", "float4", "float8", "timestamptz", "uuid", "bytea"}
+_COMPARED: Final = (
+    _INTEGERS | _DATES | {"bool", "numeric", "float4", "float8", "timestamptz", "uuid", "bytea"}
+)
 # What cannot be anybody's name, however it is used.
 _IMPERSONAL: Final = _COMPARED - {"bytea", "date"} | {"interval", "timetz", "money", "bit", "varbit"}
 # Types whose text does not depend on a session's settings; functions with others fix the settings.
-_SETTLED: Final = _COMPARED | _TEXTS | {"json", "jsonb", "xml", "inet", "cidr", "tsvector", "hstore", "citext"}
+_SETTLED: Final = (
+    _COMPARED | _TEXTS | {"json", "jsonb", "xml", "inet", "cidr", "tsvector", "hstore", "citext"}
+)
 
 
 def default_mode(column: Column) -> Mode:

@@ -73,10 +73,12 @@ def ed25519_holds(public: bytes, message: bytes, signature: bytes) -> bool:
     h = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % Q
     base = _recover((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
     left, right = _multiply(s, base), _add(r, _multiply(h, key))
-    return not ((left[0] * right[2] - right[0] * left[2]) % P or (left[1] * right[2] - right[1] * left[2]) % P)
+    return not (
+        (left[0] * right[2] - right[0] * left[2]) % P or (left[1] * right[2] - right[1] * left[2]) % P
+    )
 
 
-class Wrong(Exception):  # noqa: N818 - it is the outcome
+class Wrong(Exception):
     """The proof does not hold."""
 
 

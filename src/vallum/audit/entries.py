@@ -92,9 +92,7 @@ class _Values:
         }
 
 
-def entry_of(
-    raw: Raw, modes: Mapping[str, str], *, seed: bytes, key: bytes | None, database: str
-) -> Entry:
+def entry_of(raw: Raw, modes: Mapping[str, str], *, seed: bytes, key: bytes | None, database: str) -> Entry:
     """The entry of an event. `modes`: of the table's columns; `key`: what stamps are checked with."""
     values = _Values(seed)
     who = read_stamp(key, raw.stamp, database=database, xid=raw.xid, pid=raw.pid) if raw.stamp else None

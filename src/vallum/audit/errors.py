@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from vallum.kernel import VallumError
 
-__all__ = ["AnchorFailed", "AuditRefused", "Fenced", "KeyRefused", "LogForked", "MalformedNote", "ProofFailed"]
+__all__ = [
+    "AnchorFailed",
+    "AuditRefused",
+    "Fenced",
+    "KeyRefused",
+    "LogForked",
+    "MalformedNote",
+    "ProofFailed",
+]
 
 
 class AuditRefused(VallumError):

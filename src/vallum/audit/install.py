@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 import psycopg
 
-from vallum.audit.actors import _record
+from vallum.audit.actors import Who, _record
 from vallum.audit.capture import (
     MODES,
     TRIGGER,
@@ -33,7 +33,18 @@ from vallum.audit.tables import Table, ident, read_tables
 from vallum.kernel import NO_PROGRESS, Progress
 from vallum.postgres.migrations import migrate, unmigrate, version_of
 
-__all__ = ["Audited", "Step", "apply_step", "audited", "begin", "disable", "drop_all", "plan", "refresh"]
+__all__ = [
+    "Audited",
+    "Hand",
+    "Step",
+    "apply_step",
+    "audited",
+    "begin",
+    "disable",
+    "drop_all",
+    "plan",
+    "refresh",
+]
 
 Connection = psycopg.Connection[Any]
 LOCK_TIMEOUT: Final = "3s"
@@ -167,7 +178,23 @@ def _step(table: Table | None, name: str, given: Mapping[str, Mode], have: Audit
     return Step("keep" if same else "renew", table, modes, tuple(notes))
 
 
-def apply_step(connection: Connection, step: Step, *, baseline: bool = False, reason: str = "enable") -> None:
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """Who begins and ends auditing: only what bears a stamp is believed later. `key`: the actor key."""
+
+    key: bytes
+    who: Who = Who(0, "vallum")
+
+    def record(
+        self, connection: Connection, kind: str, detail: Mapping[str, Any], relation: str | None
+    ) -> None:
+        """Record an act of auditing itself."""
+        _record(connection, kind, detail, key=self.key, who=self.who, relation=relation)
+
+
+def apply_step(
+    connection: Connection, step: Step, hand: Hand, *, baseline: bool = False, reason: str = "enable"
+) -> None:
     """Carry a step out, in a transaction of its own. `baseline`: an event for every row that is there already.
 
     Raises: AuditRefused (locked for too long, not ours), psycopg.Error.
@@ -180,7 +207,7 @@ def apply_step(connection: Connection, step: Step, *, baseline: bool = False, re
         try:
             with connection.transaction():
                 connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'".encode())
-                _enable(connection, step, baseline=baseline, reason=reason)
+                _enable(connection, step, hand, baseline=baseline, reason=reason)
             return
         except psycopg.errors.LockNotAvailable as error:
             if attempt == ATTEMPTS - 1:
@@ -197,7 +224,7 @@ def apply_step(connection: Connection, step: Step, *, baseline: bool = False, re
             ) from error
 
 
-def _enable(connection: Connection, step: Step, *, baseline: bool, reason: str) -> None:
+def _enable(connection: Connection, step: Step, hand: Hand, *, baseline: bool, reason: str) -> None:
     table, modes = step.table, step.modes
     # So that our own statements are not taken for somebody else's. Only that: it hides nothing from a check.
     connection.execute("SET LOCAL vallum.audit_own = 'on'")
@@ -218,14 +245,14 @@ def _enable(connection: Connection, step: Step, *, baseline: bool, reason: str) 
         ),
     )
     detail = {"columns": dict(modes), "digest": digest, "key": list(table.key), "reason": reason}
-    _record(connection, "audit-enabled", detail, relation=table.relation)
+    hand.record(connection, "audit-enabled", detail, table.relation)
     if baseline:
         text = rows_as_events(table, modes, "s", table.sql if table.kind == "p" else f"ONLY {table.sql}")
         count = connection.execute(text.encode()).rowcount
         connection.execute(count_events().encode(), (count,))
 
 
-def refresh(connection: Connection) -> list[str]:
+def refresh(connection: Connection, hand: Hand) -> list[str]:
     """Renew the functions of tables that were altered; says which. Dropped tables are no longer audited.
 
     Raises: AuditRefused, psycopg.Error.
@@ -237,11 +264,11 @@ def refresh(connection: Connection) -> list[str]:
         table = tables.get(name)
         if table is None:
             with connection.transaction():
-                _forget(connection, known, "the table was dropped or renamed")
+                _forget(connection, known, hand, "the table was dropped or renamed")
             changed.append(name)
         elif table.signature != known.signature or not _in_place(connection, table, known):
             kept = {c.name: known.modes[c.name] for c in table.columns if c.name in known.modes}
-            apply_step(connection, _step(table, name, kept, known), reason="altered")
+            apply_step(connection, _step(table, name, kept, known), hand, reason="altered")
             changed.append(name)
     return changed
 
@@ -256,7 +283,9 @@ def _in_place(connection: Connection, table: Table, known: Audited) -> bool:
     return row == (3,)
 
 
-def disable(connection: Connection, relations: Iterable[str], progress: Progress = NO_PROGRESS) -> list[str]:
+def disable(
+    connection: Connection, relations: Iterable[str], hand: Hand, progress: Progress = NO_PROGRESS
+) -> list[str]:
     """End the auditing of these tables; their past stays in the log. Raises: AuditRefused, psycopg.Error."""
     have = audited(connection)
     names = list(relations)
@@ -267,16 +296,16 @@ def disable(connection: Connection, relations: Iterable[str], progress: Progress
     for name in names:
         with connection.transaction():
             connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'".encode())
-            _forget(connection, have[name], "disable")
+            _forget(connection, have[name], hand, "disable")
         progress.advance()
     progress.done()
     return names
 
 
-def _forget(connection: Connection, known: Audited, reason: str) -> None:
+def _forget(connection: Connection, known: Audited, hand: Hand, reason: str) -> None:
     _drop_triggers(connection, known)
     connection.execute("DELETE FROM vallum.audit_table WHERE relation = %s", (known.relation,))
-    _record(connection, "audit-disabled", {"reason": reason}, relation=known.relation)
+    hand.record(connection, "audit-disabled", {"reason": reason}, known.relation)
 
 
 def _drop_triggers(connection: Connection, known: Audited) -> None:

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from vallum.audit.errors import KeyRefused
 from vallum.audit.tiles import write_durably
 
-__all__ = ["actor_key", "make_keys", "signing_key"]
+__all__ = ["actor_key", "make_keys", "read_secret", "signing_key"]
 
 ACTOR: Final = "actor.key"
 SIGNING: Final = "signing.key"
@@ -46,7 +46,7 @@ def make_keys(folder: Path) -> None:
 def signing_key(path: Path) -> Ed25519PrivateKey:
     """The key that signs checkpoints. Raises: KeyRefused."""
     try:
-        key = load_pem_private_key(_read(path), password=None)
+        key = load_pem_private_key(read_secret(path), password=None)
     except (ValueError, TypeError):
         raise KeyRefused("the file holds no key in PEM", where=str(path)) from None
     if not isinstance(key, Ed25519PrivateKey):
@@ -57,7 +57,7 @@ def signing_key(path: Path) -> Ed25519PrivateKey:
 def actor_key(path: Path) -> bytes:
     """The key that applications and the sequencer share. Raises: KeyRefused."""
     try:
-        key = bytes.fromhex(_read(path).decode("ascii").strip())
+        key = bytes.fromhex(read_secret(path).decode("ascii").strip())
     except ValueError:
         key = b""
     if len(key) < 32:
@@ -65,7 +65,8 @@ def actor_key(path: Path) -> bytes:
     return key
 
 
-def _read(path: Path) -> bytes:
+def read_secret(path: Path) -> bytes:
+    """What a file holds that its owner alone may read. Raises: KeyRefused."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:

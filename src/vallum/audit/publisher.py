@@ -32,7 +32,9 @@ class Anchor(Protocol):
 
     name: str
 
-    def publish(self, note: Note, checkpoint: Checkpoint, tiles: TileReader) -> tuple[Sequence[Signature], bytes]:
+    def publish(
+        self, note: Note, checkpoint: Checkpoint, tiles: TileReader
+    ) -> tuple[Sequence[Signature], bytes]:
         """Take a checkpoint; gives cosignatures and a time stamp token, where it has any.
 
         Raises: AnchorFailed (not taken; it is asked again), LogForked (it has seen another log).
@@ -85,7 +87,9 @@ class Publisher:
         self._unanchored = {anchor.name for anchor in self._anchors}
         self.publish(connection, origin, frontier, hashes)
 
-    def publish(self, connection: Connection, origin: str, frontier: Frontier, hashes: Iterable[bytes]) -> None:
+    def publish(
+        self, connection: Connection, origin: str, frontier: Frontier, hashes: Iterable[bytes]
+    ) -> None:
         """Write tiles, sign, and show. Raises: LogForked (nothing is signed), psycopg.Error."""
         self._pending += hashes
         try:
@@ -96,7 +100,9 @@ class Publisher:
         try:
             note = self._sign(Checkpoint(origin, frontier.size, frontier.root))
         except OSError as error:
-            self._alarm("signature", f"what is signed cannot be kept, and nothing is signed: {error.strerror}")
+            self._alarm(
+                "signature", f"what is signed cannot be kept, and nothing is signed: {error.strerror}"
+            )
             return
         if note is not None:
             self._show(connection, note)
@@ -129,7 +135,9 @@ class Publisher:
             if checkpoint.size <= signed.size:
                 self._refuse(f"a root for {checkpoint.size:,} events was signed before, and it was another")
             if now < signed.at:
-                self._refuse(f"the clock was set back: it is {now:%F %T}, and the last checkpoint is of {signed.at:%F %T}")
+                self._refuse(
+                    f"the clock was set back: it is {now:%F %T}, and the last checkpoint is of {signed.at:%F %T}"
+                )
         self._home.remember(Signed(checkpoint.origin, checkpoint.size, checkpoint.root, now))
         self._signed = self._home.signed()
         self._pending = []

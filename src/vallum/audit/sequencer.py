@@ -20,7 +20,7 @@ import psycopg
 
 from vallum.audit.entries import Entry, Raw, entry_of, instant, make_entry
 from vallum.audit.errors import AuditRefused, Fenced, LogForked
-from vallum.audit.install import refresh
+from vallum.audit.install import Hand, refresh
 from vallum.audit.keys import actor_key
 from vallum.audit.publisher import Publisher
 from vallum.audit.state import Alarm, Home
@@ -28,7 +28,7 @@ from vallum.audit.tree import Frontier, leaf_hash
 from vallum.kernel import Clock, SystemClock
 from vallum.postgres import connect
 
-__all__ = ["PARTITION", "Sequencer", "Sequenced"]
+__all__ = ["PARTITION", "Sequenced", "Sequencer"]
 
 Connection = psycopg.Connection[Any]
 # Leaves a partition: what retention drops at once.
@@ -81,7 +81,9 @@ class Sequencer:
         """
         with (
             self._home.alone(),
-            connect(self._dsn, readonly=False, autocommit=True, application_name="vallum audit") as connection,
+            connect(
+                self._dsn, readonly=False, autocommit=True, application_name="vallum audit"
+            ) as connection,
         ):
             self._connection = connection
             connection.execute("SET timezone = 'UTC'")
@@ -96,7 +98,9 @@ class Sequencer:
     def _start(self) -> None:
         locked = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
         if locked == (False,) and not self._takeover:
-            raise AuditRefused("another sequencer writes this log", fix="stop it, or take over with --takeover")
+            raise AuditRefused(
+                "another sequencer writes this log", fix="stop it, or take over with --takeover"
+            )
         row = self._connection.execute(
             "UPDATE vallum.audit_state SET epoch = epoch + 1"
             " RETURNING origin, epoch, size, frontier, current_database()"
@@ -129,7 +133,7 @@ class Sequencer:
 
     def _refresh(self) -> None:
         try:
-            for name in refresh(self._connection):
+            for name in refresh(self._connection, Hand(self._actor_key)):
                 self._alarm("table-altered", f"{name} was altered; it is audited as it is now")
         except (AuditRefused, psycopg.Error) as error:
             self._alarm("table-altered", f"an altered table is still audited as it was: {error}")

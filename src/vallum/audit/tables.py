@@ -137,7 +137,9 @@ def read_tables(connection: Connection, relations: Iterable[str] | None = None) 
     for oid, *column in connection.execute(_COLUMNS.encode(), (list(columns),)):
         columns[oid].append(Column(*column))
     made = (
-        Table(oid, schema, name, kind, tuple(columns[oid]), tuple(key), tuple(leaves), tuple(heirs), mine, rows_)
+        Table(
+            oid, schema, name, kind, tuple(columns[oid]), tuple(key), tuple(leaves), tuple(heirs), mine, rows_
+        )
         for oid, schema, name, kind, mine, rows_, key, leaves, heirs in rows
     )
     return {table.relation: table for table in made}
