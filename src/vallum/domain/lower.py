@@ -119,15 +119,26 @@ class Lowering(ABC):
         of this model (not those of models further in).
         Raises: AccessDenied, UnknownField, UnknownOperator, InvalidValue, UnsupportedDomain.
         """
-        override = env.named.searches.get(model.name)
-        if override is not None and not bypass:
-            return override(self, model, domain, env, active_test)
-        if "_search" in model.overrides and not env.superuser and not bypass:
+        if bypass:
+            return self.plain_search(model, domain, env, active_test=active_test, bypass=True)
+        if not env.superuser and (strangers := self._strangers(model, env)):
             raise UnsupportedDomain(
-                f"searches of `{model.name}` are changed by code of {_listed(model.overrides['_search'])}",
+                f"searches of `{model.name}` are changed by code of {_listed(strangers)}",
                 fix="register an implementation with `Named.with_search`",
             )
-        return self.plain_search(model, domain, env, active_test=active_test, bypass=bypass)
+        override = env.named.searches.get(model.name)
+        if override is not None:
+            return override(self, model, domain, env, active_test)
+        return self.plain_search(model, domain, env, active_test=active_test)
+
+    @staticmethod
+    def _strangers(model: Model, env: Env) -> tuple[str, ...]:
+        """The modules whose code decides who sees records of the model, and which nobody here knows."""
+        if model.name in env.named.searches:
+            return env.named.strangers(model, "_search", "_check_access")
+        return tuple(
+            sorted({m for name in ("_search", "_check_access") for m in model.overrides.get(name, ())})
+        )
 
     @abstractmethod
     def plain_search(
@@ -367,12 +378,14 @@ class Lowering(ABC):
     def display_name(self, model: Model, operator: str, value: Any, env: Env) -> Domain:
         """The domain that searching by display name stands for."""
         named = env.named.display_names.get(model.name)
-        if named is not None and self.overrides(model, "_search_display_name", env):
+        modules = env.named.strangers(model, "_search_display_name")
+        if named is None:
+            modules = model.overrides.get("_search_display_name", ())
+        elif not modules and self.overrides(model, "_search_display_name", env):
             return named(self, model, operator, value, env)
-        if "_search_display_name" in model.overrides:
-            modules = _listed(model.overrides["_search_display_name"])
+        if modules:
             raise UnsupportedDomain(
-                f"searching `{model.name}` by name is code of {modules}",
+                f"searching `{model.name}` by name is code of {_listed(modules)}",
                 fix="register an implementation with `Named.with_display_name`",
             )
         return self.plain_display_name(model, operator, value, env)

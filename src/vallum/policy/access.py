@@ -9,7 +9,7 @@ from typing import Final
 from vallum.domain.env import Env
 from vallum.domain.filter import ALWAYS, Filter
 from vallum.domain.lower import Lowering, root
-from vallum.domain.named import Named
+from vallum.domain.named import FIELD_METHODS, Named
 from vallum.domain.records import RuleContext
 from vallum.kernel import AccessDenied, Operation
 from vallum.policy.decide import decide, may_read_field, scope
@@ -53,11 +53,20 @@ class ActorAccess:
             raise refused(self.policy, self.actor, Operation.READ, model.name)
 
     def check_field(self, field: Field) -> None:
-        """Raises AccessDenied where the field's groups, or known code, shut the actor out."""
+        """Raises AccessDenied where the field's groups, or code, shut the actor out.
+
+        Where code that nobody here knows decides, the field is shut.
+        """
         if not may_read_field(self.policy, self.actor, field):
             raise AccessDenied(
                 f"the field `{field}` is not open to {self.actor.login}",
                 fix=f"it is for {field.groups}",
+            )
+        strangers = self.named.strangers(self.schema.model(field.model), *FIELD_METHODS)
+        if strangers:
+            raise AccessDenied(
+                f"who reads fields of `{field.model}` is decided by code of {', '.join(strangers)}",
+                fix="register an implementation with `Named.with_field_access`",
             )
         code = self.named.field_access.get(field.model)
         if code is not None and not code(self.schema.model(field.model), field, self, self.schema.version):

@@ -7,11 +7,11 @@ by area; a team adds its own with `Named.with_…`. What is not named stays unsu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from vallum.schema import Field, Model
 
@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from vallum.domain.filter import Filter, Row
     from vallum.domain.lower import Lowering
 
-__all__ = ["DisplayName", "FieldAccess", "FieldDomain", "Named", "Search", "SearchMethod", "odoo_named"]
+__all__ = [
+    "FIELD_METHODS",
+    "DisplayName",
+    "FieldAccess",
+    "FieldDomain",
+    "Named",
+    "Search",
+    "SearchMethod",
+    "odoo_named",
+]
+
+# The methods by which code decides who reads a field: Odoo 18's, and 19's.
+FIELD_METHODS: Final = ("check_field_access_rights", "_has_field_access", "_check_field_access")
 
 SearchMethod: TypeAlias = "Callable[[Lowering, Model, Field, str, Any, Env, Row], Domain | Filter]"
 DisplayName: TypeAlias = "Callable[[Lowering, Model, str, Any, Env], Domain]"
@@ -37,6 +49,8 @@ class Named:
     `methods` are found by `model.field`, or by the method's name where a mixin gives the
     same method to many models;
     `columns` name the stored field that an unstored `model.field` is read from.
+    `modules` say, by method and model, whose code is known: another module's override on top of
+    it is not, and is a stranger. None: whatever overrides the method is known.
     """
 
     methods: Mapping[str, SearchMethod] = field(default_factory=dict)
@@ -45,26 +59,55 @@ class Named:
     field_domains: Mapping[str, FieldDomain] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     field_access: Mapping[str, FieldAccess] = field(default_factory=dict)
+    modules: Mapping[tuple[str, str], frozenset[str] | None] = field(default_factory=dict)
+
+    def strangers(self, model: Model, *methods: str) -> tuple[str, ...]:
+        """The modules whose override of one of the methods no implementation stands for."""
+        found: set[str] = set()
+        for method in methods:
+            known = self.modules.get((method, model.name), frozenset())
+            if known is not None:
+                found.update(set(model.overrides.get(method, ())) - known)
+        return tuple(sorted(found))
 
     def with_search_method(self, name: str, method: SearchMethod) -> Named:
         """A copy that knows the search method `name` (or of the field `model.field`)."""
         return replace(self, methods=MappingProxyType({**self.methods, name: method}))
 
-    def with_display_name(self, model: str, method: DisplayName) -> Named:
-        """A copy that knows how the model is searched by display name."""
-        return replace(self, display_names=MappingProxyType({**self.display_names, model: method}))
+    def with_display_name(
+        self, model: str, method: DisplayName, modules: Iterable[str] | None = None
+    ) -> Named:
+        """A copy that knows how the model is searched by display name.
 
-    def with_search(self, model: str, search: Search) -> Named:
-        """A copy that knows how the model overrides its search."""
-        return replace(self, searches=MappingProxyType({**self.searches, model: search}))
+        `modules`: whose code it stands for; all there is where it is None, here and below.
+        """
+        named = {**self.display_names, model: method}
+        return replace(self, display_names=MappingProxyType(named))._knowing(
+            model, ("_search_display_name",), modules
+        )
+
+    def with_search(self, model: str, search: Search, modules: Iterable[str] | None = None) -> Named:
+        """A copy that knows how the model overrides its search, and the access to its records."""
+        named = {**self.searches, model: search}
+        return replace(self, searches=MappingProxyType(named))._knowing(
+            model, ("_search", "_check_access"), modules
+        )
 
     def with_field_domain(self, field: str, domain: FieldDomain) -> Named:
         """A copy that knows the computed domain of the x2many field `model.field`."""
         return replace(self, field_domains=MappingProxyType({**self.field_domains, field: domain}))
 
-    def with_field_access(self, model: str, access: FieldAccess) -> Named:
+    def with_field_access(
+        self, model: str, access: FieldAccess, modules: Iterable[str] | None = None
+    ) -> Named:
         """A copy that knows which fields of the model its code shuts, beside field groups."""
-        return replace(self, field_access=MappingProxyType({**self.field_access, model: access}))
+        named = {**self.field_access, model: access}
+        return replace(self, field_access=MappingProxyType(named))._knowing(model, FIELD_METHODS, modules)
+
+    def _knowing(self, model: str, methods: Iterable[str], modules: Iterable[str] | None) -> Named:
+        known = None if modules is None else frozenset(modules)
+        more = {(method, model): known for method in methods}
+        return replace(self, modules=MappingProxyType({**self.modules, **more}))
 
     def search_method(self, field: Field) -> SearchMethod | None:
         """The implementation of a field's search method, if there is one."""
@@ -86,5 +129,13 @@ def odoo_named() -> Named:
             field_domains={**named.field_domains, **module.FIELD_DOMAINS},
             columns={**named.columns, **module.COLUMNS},
             field_access={**named.field_access, **module.FIELD_ACCESS},
+            modules={
+                **named.modules,
+                **{
+                    (method, model): frozenset({name})
+                    for model, name in module.MODULES.items()
+                    for method in ("_search", "_check_access", "_search_display_name", *FIELD_METHODS)
+                },
+            },
         )
     return named

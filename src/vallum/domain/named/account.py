@@ -104,3 +104,11 @@ SEARCHES: Final[Mapping[str, Search]] = {"account.tax": taxes}
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {}
 COLUMNS: Final[Mapping[str, str]] = {}
 FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {}
+# Whose code is known, by model.
+MODULES: Final[Mapping[str, str]] = {
+    "account.account": "account",
+    "account.group": "account",
+    "account.tax": "account",
+    "account.move": "account",
+    "account.move.line": "account",
+}

@@ -221,3 +221,14 @@ SEARCHES: Final[Mapping[str, Search]] = {
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {}
 COLUMNS: Final[Mapping[str, str]] = {}
 FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {}
+# Whose code is known, by model.
+MODULES: Final[Mapping[str, str]] = {
+    "ir.attachment": "base",
+    "res.bank": "base",
+    "res.company": "base",
+    "res.country.state": "base",
+    "res.currency.rate": "base",
+    "res.groups": "base",
+    "res.partner.category": "base",
+    "res.users": "base",
+}

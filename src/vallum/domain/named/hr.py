@@ -99,3 +99,8 @@ SEARCHES: Final[Mapping[str, Search]] = {"hr.employee": employees, "hr.leave.typ
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {"res.users.employee_ids": own_company_employees}
 COLUMNS: Final[Mapping[str, str]] = {"hr.employee.version_id": "current_version_id"}
 FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {"hr.employee": employee_field}
+# Whose code is known, by model.
+MODULES: Final[Mapping[str, str]] = {
+    "hr.employee": "hr",
+    "hr.leave.type": "hr_holidays",
+}

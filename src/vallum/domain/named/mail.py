@@ -223,3 +223,10 @@ SEARCHES: Final[Mapping[str, Search]] = {
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {}
 COLUMNS: Final[Mapping[str, str]] = {}
 FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {}
+# Whose code is known, by model.
+MODULES: Final[Mapping[str, str]] = {
+    "mail.activity": "mail",
+    "mail.blacklist": "mail",
+    "mail.message": "mail",
+    "mail.scheduled.message": "mail",
+}

@@ -57,3 +57,10 @@ SEARCHES: Final[Mapping[str, Search]] = {"product.product": plain, "stock.quant"
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {}
 COLUMNS: Final[Mapping[str, str]] = {}
 FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {}
+# Whose code is known, by model.
+MODULES: Final[Mapping[str, str]] = {
+    "product.product": "product",
+    "product.template": "product",
+    "stock.picking.type": "stock",
+    "stock.quant": "stock",
+}

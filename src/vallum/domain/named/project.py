@@ -109,3 +109,7 @@ SEARCHES: Final[Mapping[str, Search]] = {}
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {}
 COLUMNS: Final[Mapping[str, str]] = {}
 FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {"project.task": task_field}
+# Whose code is known, by model.
+MODULES: Final[Mapping[str, str]] = {
+    "project.task": "project",
+}

@@ -97,3 +97,5 @@ SEARCHES: Final[Mapping[str, Search]] = {}
 FIELD_DOMAINS: Final[Mapping[str, FieldDomain]] = {}
 COLUMNS: Final[Mapping[str, str]] = {}
 FIELD_ACCESS: Final[Mapping[str, FieldAccess]] = {}
+# Whose code is known, by model.
+MODULES: Final[Mapping[str, str]] = {}
