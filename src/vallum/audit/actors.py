@@ -1,8 +1,9 @@
 """Who acts: what an application says of a transaction's actor, so that nobody else can say it.
 
 The application stamps a transaction with user, address and request and an HMAC over these, the database, the
-backend's process id and the transaction's own number, which PostgreSQL never gives again: a stamp seen elsewhere
-is worth nothing. The sequencer checks it; an event without a stamp that holds shows the database role instead.
+backend's process id and the transaction's own number, which PostgreSQL never gives again: a stamp seen
+elsewhere is worth nothing. The sequencer checks it; an event without a stamp that holds shows the database
+role instead.
 Trust: whoever holds the actor key can act as anybody; the database does not hold it.
 
 A server calls `stamp` at the start of each writing transaction, and `record` for what is no change of a row.
@@ -47,7 +48,7 @@ _RESERVED: Final = frozenset({"alarm", "row", "audit-enabled", "audit-disabled",
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Who acts. `user`: the id; `login`, `ip`: kept so that they can be erased; `request`: an id of the server's."""
+    """Who acts. `user`: the id; `login`, `ip`: can be erased later; `request`: an id of the server's."""
 
     user: int
     login: str = ""

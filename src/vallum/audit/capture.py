@@ -1,4 +1,4 @@
-"""Write the trigger function of a table: its columns spelled out, only what changed, in PostgreSQL's own words.
+"""Write the trigger function of a table: its columns spelled out, and only what changed.
 
 Pure: a table and the modes of its columns give SQL. Identifiers come from the catalogue (`tables`).
 A value becomes JSON: integers and booleans as such, dates in ISO form, instants in UTC, bytes in hexadecimal,
@@ -177,11 +177,11 @@ def _row_body(table: Table, modes: Mapping[str, Mode], op: str, computed: str) -
     row = "NEW" if op == "i" else "OLD"
     return f"""
 DECLARE
-    o text;
-    w text;
-    k text;
-    n text;
-    careful boolean := false;
+    o pg_catalog.text;
+    w pg_catalog.text;
+    k pg_catalog.text;
+    n pg_catalog.text;
+    careful pg_catalog.bool := false;
 BEGIN
     BEGIN
         {computed}
@@ -200,7 +200,7 @@ BEGIN
         pg_catalog.pg_current_xact_id(), n::pg_catalog.int4, pg_catalog.clock_timestamp(), 'row',
         {literal(table.relation)}, k, '{op}', o, w, {_WHO}, careful);
     RETURN NULL;
-END """
+END """  # noqa: S608 - names of the catalogue, quoted
 
 
 def _array_item(name: str) -> str:
@@ -212,7 +212,8 @@ def rows_as_events(table: Table, modes: Mapping[str, Mode], op: str, source: str
     row = _object(table.columns, modes, "x")
     old, new = (row, "NULL") if op == "t" else ("NULL", row)
     return (
-        "INSERT INTO vallum.audit_inbox SELECT pg_catalog.nextval('vallum.audit_event_id'::pg_catalog.regclass), "
+        "INSERT INTO vallum.audit_inbox SELECT "  # noqa: S608
+        "pg_catalog.nextval('vallum.audit_event_id'::pg_catalog.regclass), "
         f"pg_catalog.pg_current_xact_id(), {_NEXT} OPERATOR(pg_catalog.+) pg_catalog.row_number() OVER (), "
         f"pg_catalog.clock_timestamp(), 'row', {literal(table.relation)}, {_key(table, 'x')}, "
         f"'{op}'::pg_catalog.\"char\", {old}, {new}, {_WHO}, false FROM {source} x"
@@ -231,8 +232,8 @@ def _truncate_body(table: Table, modes: Mapping[str, Mode]) -> str:
     before, after = rows_as_events(table, modes, "t", "ONLY \x00").split("\x00")
     return f"""
 DECLARE
-    n integer;
-    c text;
+    n pg_catalog.int4;
+    c pg_catalog.text;
 BEGIN
     EXECUTE {literal(before)} {_AND} TG_RELID::pg_catalog.regclass::pg_catalog.text {_AND} {literal(after)};
     GET DIAGNOSTICS n = ROW_COUNT;
@@ -242,7 +243,7 @@ END """
 
 
 def _settings(table: Table) -> str:
-    """Fixed settings, where the text of a value depends on a session's; elsewhere they would only cost time."""
+    """Fixed settings, where the text of a value depends on a session's; elsewhere they only cost time."""
     if all(c.type in _SETTLED or c.enum for c in table.columns):
         return ""
     return (
@@ -260,15 +261,19 @@ def statements(table: Table, modes: Mapping[str, Mode]) -> tuple[str, ...]:
     for op, body in function_bodies(table, modes).items():
         function = f"vallum.{ident(function_name(table.relation) + op)}()"
         each, targets = ("STATEMENT", table.truncatable) if op == "t" else ("ROW", (table.sql,))
-        found += [
+        tag = "$vallum$"
+        while tag in body:
+            # A name may hold anything.
+            tag = f"${tag[1:-1]}_$"
+        found.append(
             f"CREATE OR REPLACE FUNCTION {function} RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
-            f"{_settings(table)} AS $vallum_audit${body}$vallum_audit$",
-            f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC",
-        ]
+            f"{_settings(table)} AS {tag}{body}{tag}"
+        )
+        found.append(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
         for target in targets:
-            found += [
+            found.append(
                 f"CREATE OR REPLACE TRIGGER {TRIGGER}_{op} {_EVENTS[op]} ON {target} FOR EACH {each} "
-                f"EXECUTE FUNCTION {function}",
-                f"ALTER TABLE {target} ENABLE ALWAYS TRIGGER {TRIGGER}_{op}",
-            ]
+                f"EXECUTE FUNCTION {function}"
+            )
+            found.append(f"ALTER TABLE {target} ENABLE ALWAYS TRIGGER {TRIGGER}_{op}")
     return tuple(found)

@@ -1,9 +1,10 @@
 """Is everything audited that should be, and was it all the time? What verifying the log alone cannot see.
 
-Triggers and functions are compared with what the log says was enabled, not with what the database says of itself.
-Rows: the newest values the log has of a row must be those of the row; whoever switched triggers off and on again
-has left a difference.
-Limit: of values that were never recorded (rows older than auditing, without a baseline) nothing is known here.
+Triggers and functions are compared with what the log says was enabled, not with what the database says of
+itself. Rows: the newest values the log has of a row must be those of the row; whoever switched triggers off
+and on again has left a difference.
+Limit: of values that were never recorded (rows older than auditing, without a baseline) nothing is known
+here.
 """
 
 from __future__ import annotations
@@ -121,7 +122,8 @@ SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), g.tgname, g.tgen
        g.tgqual IS NOT NULL
 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_proc p ON p.oid = g.tgfoid
-WHERE (g.tgrelid = %s OR quote_ident(n.nspname) || '.' || quote_ident(c.relname) = ANY (%s)) AND g.tgname ^@ %s
+WHERE (g.tgrelid = %s OR quote_ident(n.nspname) || '.' || quote_ident(c.relname) = ANY (%s))
+  AND g.tgname ^@ %s
   AND p.pronamespace = to_regnamespace('vallum')
 """
 
@@ -136,7 +138,8 @@ def _plain(table: Table) -> str:
 def _check_functions(connection: Connection, table: Table, known: Enabled) -> Iterator[Problem]:
     name = function_name(table.relation)
     rows = connection.execute(
-        "SELECT right(proname, 1), prosrc, prosecdef, l.lanname FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang"
+        "SELECT right(proname, 1), prosrc, prosecdef, l.lanname FROM pg_proc p"
+        " JOIN pg_language l ON l.oid = p.prolang"
         " WHERE pronamespace = to_regnamespace('vallum') AND proname ^@ %s AND length(proname) = %s",
         (name, len(name) + 1),
     ).fetchall()
@@ -172,7 +175,8 @@ def shared_functions() -> dict[str, str]:
 
 def _check_shared(connection: Connection) -> Iterator[Problem]:
     rows = connection.execute(
-        "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = to_regnamespace('vallum') AND proname = ANY (%s)",
+        "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = to_regnamespace('vallum')"
+        " AND proname = ANY (%s)",
         (list(SHARED),),
     ).fetchall()
     have = {name: hashlib.sha256(source.encode()).hexdigest() for name, source in rows}
@@ -187,7 +191,8 @@ def _check_shared(connection: Connection) -> Iterator[Problem]:
         yield Problem("trigger-disabled", "the trigger that counts a transaction's events is off")
     foreign = connection.execute(
         "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgname <> 'audit_footer' AND tgrelid IN"
-        " (to_regclass('vallum.audit_inbox'), to_regclass('vallum.audit_leaf'), to_regclass('vallum.audit_footer'))"
+        " (to_regclass('vallum.audit_inbox'), to_regclass('vallum.audit_leaf'),"
+        " to_regclass('vallum.audit_footer'))"
         " UNION ALL SELECT rulename FROM pg_rules WHERE schemaname = 'vallum' AND tablename ^@ 'audit_'"
     ).fetchall()
     for (name,) in foreign:
@@ -262,7 +267,7 @@ def _differs(recorded: Json, live: Json) -> bool:
     if recorded in (ERASED, ALTERED) or recorded == live:
         return False
     # Numbers and instants of rows that were compared as a whole are written otherwise.
-    return _loose(recorded) != _loose(live)
+    return bool(_loose(recorded) != _loose(live))
 
 
 def _loose(value: Json) -> Json:

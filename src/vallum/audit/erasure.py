@@ -1,7 +1,8 @@
 """Erase personal values from the trail, and put values back that the trail still knows.
 
-An entry holds only commitments to them: value and salt go, every proof holds as before. What was erased, and by
-whom, is an entry itself; what was copied elsewhere (archives, exports, backups, write-ahead logs) is not reached.
+An entry holds only commitments to them: value and salt go, every proof holds as before. What was erased, and
+by whom, is an entry itself; what was copied elsewhere (archives, exports, backups, write-ahead logs) is not
+reached.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def erase(connection: Connection, labels: Mapping[int, Iterable[str]], hand: Han
             names = [label for label in gone if label in salted(*row)]
             keys = any(label.startswith("key.") for label in names)
             connection.execute(
-                "UPDATE vallum.audit_leaf SET seed = NULL, secret = %s, key = CASE WHEN %s THEN NULL ELSE key END"
+                "UPDATE vallum.audit_leaf SET seed = NULL, secret = %s,"
+                " key = CASE WHEN %s THEN NULL ELSE key END"
                 " WHERE index = %s",
                 (without(row[0], row[1], names), keys, index),
             )
@@ -76,7 +78,7 @@ def erase(connection: Connection, labels: Mapping[int, Iterable[str]], hand: Han
 
 @dataclass(frozen=True, slots=True)
 class Restoration:
-    """Values to put back into a row: by column the value now and the one before. `skipped`: why not, by column."""
+    """Values to put back into a row: by column what is now and was before. `skipped`: why not."""
 
     table: Table
     key: Mapping[str, Json]
@@ -132,7 +134,7 @@ def restore(connection: Connection, plan: Restoration) -> int:
     casts = [_cast(types[name].type, types[name].written) for name in names]
     if plan.insert:
         listed = ", ".join(ident(name) for name in names)
-        text = f"INSERT INTO {plan.table.sql} ({listed}) OVERRIDING SYSTEM VALUE VALUES ({', '.join(casts)})"
+        text = f"INSERT INTO {plan.table.sql} ({listed}) OVERRIDING SYSTEM VALUE VALUES ({', '.join(casts)})"  # noqa: S608
     else:
         sets = ", ".join(f"{ident(name)} = {cast}" for name, cast in zip(names, casts, strict=True))
         where = " AND ".join(

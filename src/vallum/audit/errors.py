@@ -31,7 +31,7 @@ class KeyRefused(VallumError):
 
 
 class LogForked(VallumError):
-    """The log is not the one that was signed before: shorter, changed, or dated earlier. Nothing is signed."""
+    """The log is not the one that was signed before: shorter, changed or earlier. Nothing is signed."""
 
     code = "audit-log-forked"
 

@@ -1,6 +1,7 @@
 """Events for other systems: CSV, JSON Lines, CEF, OCSF; with a signature over the whole file.
 
-Pure: events in, lines out. What was erased stays erased; values are shown as the reader of the log may see them.
+Pure: events in, lines out. What was erased stays erased; values are shown as the reader of the log may see
+them.
 Source: ArcSight CEF 26, OCSF 1.3 (Entity Management 3004, Authentication 3002, API Activity 6003)
 """
 
@@ -20,8 +21,10 @@ from vallum.audit.search import Event
 
 __all__ = ["FORMATS", "check_export", "lines", "sign_export"]
 
-_COLUMNS: Final = ("index", "at", "operation", "table", "key", "actor", "verified", "login", "ip", "role", "tx", "old",
-                   "new", "detail")  # fmt: skip
+_COLUMNS: Final = (
+    *("index", "at", "operation", "table", "key", "actor", "verified", "login", "ip", "role", "tx"),
+    *("old", "new", "detail"),
+)
 # What a spreadsheet would take for a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -96,7 +99,9 @@ def _cef(event: Event) -> str:
         "cs3": str(bool(who.get("verified"))).lower(),
         "msg": _json(content.get("detail")) or None,
     }
-    extension = " ".join(f"{name}={_cef_value(str(at))}" for name, at in fields.items() if at not in (None, ""))
+    extension = " ".join(
+        f"{name}={_cef_value(str(at))}" for name, at in fields.items() if at not in (None, "")
+    )
     head = "|".join(_cef_head(str(at)) for at in ("Vallum", "Vallum", "1", content["kind"], event.operation))
     return f"CEF:0|{head}|{_severity(event)}|{extension}\n"
 
@@ -151,7 +156,9 @@ def _ocsf(event: Event) -> str:
         },
         "actor": {"user": {"uid": _actor(event), "name": who.get("login")}},
         "src_endpoint": {"ip": who.get("ip") or content.get("db", {}).get("address")},
-        "unmapped": {name: content.get(name) for name in ("db", "detail", "n", "of", "tx") if name in content},
+        "unmapped": {
+            name: content.get(name) for name in ("db", "detail", "n", "of", "tx") if name in content
+        },
     }
     if kind == "row":
         entity = {"name": content["table"], "uid": _json(content.get("key")), "type": "table"}

@@ -58,7 +58,9 @@ def target_of(url: str, *, secret: bytes | None = None, ca: str | None = None) -
         context = ssl.create_default_context(cafile=ca) if parts.scheme == "syslog+tls" else None
         return Syslog(f"{parts.scheme}://{host}:{port}", lambda: _tcp(host, port, context))
     raise SettingsError(
-        "this is no place to forward to", where="--to", fix="use syslog://, syslog+tls://, syslog+unix:// or https://"
+        "this is no place to forward to",
+        where="--to",
+        fix="use syslog://, syslog+tls://, syslog+unix:// or https://",
     )
 
 
@@ -93,7 +95,9 @@ class Syslog:
                 raise ConnectionResetError("closed")
         except OSError as error:
             self.close()
-            raise AnchorFailed(f"the syslog server cannot be reached: {type(error).__name__}", where=self.name) from None
+            raise AnchorFailed(
+                f"the syslog server cannot be reached: {type(error).__name__}", where=self.name
+            ) from None
 
     def close(self) -> None:
         """Close the connection; the next batch opens another."""
@@ -107,7 +111,9 @@ def _framed(event: Event) -> bytes:
     host = socket.gethostname() or "-"
     data = f'[vallum@32473 index="{event.index}" operation="{event.operation}"]'
     text = json.dumps(event.as_dict(), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    head = f"<{_PRIORITIES[_severity(event)]}>1 {content['at']} {host} vallum - {content['kind'][:32]} {data} "
+    head = (
+        f"<{_PRIORITIES[_severity(event)]}>1 {content['at']} {host} vallum - {content['kind'][:32]} {data} "
+    )
     message = head.encode() + b"\xef\xbb\xbf" + text.encode()
     return str(len(message)).encode() + b" " + message
 
@@ -131,7 +137,9 @@ class Webhook:
         try:
             answer = self._client.post(self._url, content=body, headers=headers)
         except httpx.HTTPError as error:
-            raise AnchorFailed(f"the webhook cannot be reached: {type(error).__name__}", where=self.name) from None
+            raise AnchorFailed(
+                f"the webhook cannot be reached: {type(error).__name__}", where=self.name
+            ) from None
         if not answer.is_success:
             raise AnchorFailed(f"the webhook answers {answer.status_code}", where=self.name)
 
@@ -145,7 +153,8 @@ def forward(connection: Connection, target: Target, *, batch: int = BATCH) -> in
     while True:
         with connection.transaction():
             connection.execute(
-                "INSERT INTO vallum.audit_forward VALUES (%s, 0, now()) ON CONFLICT DO NOTHING", (target.name,)
+                "INSERT INTO vallum.audit_forward VALUES (%s, 0, now()) ON CONFLICT DO NOTHING",
+                (target.name,),
             )
             row = connection.execute(
                 "SELECT next, coalesce((SELECT max(size) FROM vallum.audit_checkpoint), 0)"

@@ -104,6 +104,7 @@ def _alarms(connection: Connection) -> list[Problem]:
     found = []
     for index, text in rows:
         detail = json.loads(text)
-        what = f"transaction {detail.get('tx')} lacks {detail.get('missing')} of {detail.get('of') or '?'} events"
+        count = detail.get("of") or "?"
+        what = f"transaction {detail.get('tx')} lacks {detail.get('missing')} of {count} events"
         found.append(Problem(detail.get("code", "alarm"), what, index))
     return found

@@ -1,7 +1,7 @@
-"""Begin and end the auditing of tables: planned first, one table a transaction, with a short wait for its lock.
+"""Begin and end the auditing of tables: planned first, one table a transaction, short waits for locks.
 
-Nothing of the tables themselves is changed but their triggers. What was begun, and with which functions, is an
-event of the log: what the database says of itself is compared with that, not believed.
+Nothing of the tables themselves is changed but their triggers. What was begun, and with which functions, is
+an event of the log: what the database says of itself is compared with that, not believed.
 Invariant: a table is either audited as it is now, or the error says that it is not.
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import psycopg
@@ -86,17 +87,24 @@ class Audited:
     since: Any
 
 
-def begin(connection: Connection, origin: str) -> None:
-    """Make Vallum's tables and the empty log, where there are none. Raises: AuditRefused, MalformedNote."""
-    check_name(origin)
+def begin(connection: Connection, origin: str | None = None) -> None:
+    """Make Vallum's tables and the empty log, where there are none. `origin`: its name; else one made up.
+
+    Raises: AuditRefused (the log has another name), MalformedNote, psycopg.Error.
+    """
     migrate(connection, "audit")
+    given = origin is not None
+    if origin is None:
+        name = "".join(c if c.isascii() and c.isalnum() else "-" for c in connection.info.dbname)
+        origin = f"vallum.local/{name}/{secrets.token_hex(4)}"
+    check_name(origin)
     connection.execute(
         "INSERT INTO vallum.audit_state (origin, epoch, size, frontier, at) VALUES (%s, 0, 0, '', now())"
         " ON CONFLICT DO NOTHING",
         (origin,),
     )
     row = connection.execute("SELECT origin FROM vallum.audit_state").fetchone()
-    if row is None or row[0] != origin:
+    if row is None or (given and row[0] != origin):
         raise AuditRefused(
             f"the log of this database is called `{row[0] if row else ''}`", fix="leave --origin out"
         )
@@ -183,7 +191,7 @@ class Hand:
     """Who begins and ends auditing: only what bears a stamp is believed later. `key`: the actor key."""
 
     key: bytes
-    who: Who = Who(0, "vallum")
+    who: Who = field(default_factory=lambda: Who(0, "vallum"))
 
     def record(
         self, connection: Connection, kind: str, detail: Mapping[str, Any], relation: str | None
@@ -195,7 +203,7 @@ class Hand:
 def apply_step(
     connection: Connection, step: Step, hand: Hand, *, baseline: bool = False, reason: str = "enable"
 ) -> None:
-    """Carry a step out, in a transaction of its own. `baseline`: an event for every row that is there already.
+    """Carry a step out, in a transaction of its own. `baseline`: an event for every row there is.
 
     Raises: AuditRefused (locked for too long, not ours), psycopg.Error.
     """
@@ -232,7 +240,8 @@ def _enable(connection: Connection, step: Step, hand: Hand, *, baseline: bool, r
         connection.execute(statement.encode())
     digest = digest_of(function_bodies(table, modes))
     connection.execute(
-        "INSERT INTO vallum.audit_table VALUES (%s, %s, %s, %s, %s, %s, now()) ON CONFLICT (relation) DO UPDATE"
+        "INSERT INTO vallum.audit_table VALUES (%s, %s, %s, %s, %s, %s, now())"
+        " ON CONFLICT (relation) DO UPDATE"
         " SET key = excluded.key, columns = excluded.columns, signature = excluded.signature,"
         " function = excluded.function, digest = excluded.digest",
         (

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from vallum.audit.errors import KeyRefused
 from vallum.audit.tiles import write_durably
 
-__all__ = ["actor_key", "make_keys", "read_secret", "signing_key"]
+__all__ = ["actor_key", "make_keys", "make_signing_key", "read_secret", "signing_key"]
 
 ACTOR: Final = "actor.key"
 SIGNING: Final = "signing.key"
@@ -34,13 +34,17 @@ def make_keys(folder: Path) -> None:
     """Make the keys that are not there yet. Raises: KeyRefused (one that is there is refused)."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not (folder / SIGNING).exists():
-        key = Ed25519PrivateKey.generate()
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write_durably(folder / SIGNING, pem, 0o600)
+        make_signing_key(folder / SIGNING)
     if not (folder / ACTOR).exists():
         write_durably(folder / ACTOR, secrets.token_hex(32).encode() + b"\n", 0o600)
     signing_key(folder / SIGNING)
     actor_key(folder / ACTOR)
+
+
+def make_signing_key(path: Path) -> None:
+    """Make a key that signs. Raises: OSError."""
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    write_durably(path, pem, 0o600)
 
 
 def signing_key(path: Path) -> Ed25519PrivateKey:

@@ -164,7 +164,7 @@ class Note:
         return cls(text + "\n", tuple(Signature.parse(line) for line in signatures))
 
     def verified_by(self, keys: Iterable[Verifier]) -> list[tuple[Verifier, int | None]]:
-        """The keys among these that signed, and when. Raises: MalformedNote (a signature of theirs is wrong)."""
+        """The keys among these that signed, and when. Raises: MalformedNote (a signature is wrong)."""
         known = {(key.name, key.key_id): key for key in keys}
         found: list[tuple[Verifier, int | None]] = []
         for signature in self.signatures:

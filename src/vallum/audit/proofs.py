@@ -1,7 +1,7 @@
 """Proofs of single events, to be checked by outsiders who have neither the database nor Vallum.
 
-A bundle holds the entry, its path to the root, the signed checkpoint and what else vouches for that. Values that
-the entry commits to are disclosed one by one, or not at all.
+A bundle holds the entry, its path to the root, the signed checkpoint and what else vouches for that. Values
+that the entry commits to are disclosed one by one, or not at all.
 """
 
 from __future__ import annotations

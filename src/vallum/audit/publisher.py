@@ -1,8 +1,9 @@
 """Tiles, then the signature, then the world: what becomes of a log's new size after its commit.
 
-What was signed is kept outside of the database before anybody sees it. Everything is checked against it: a log
-that is shorter, has another past or a clock that went back gets no signature. Whatever fails before the signature
-is made good at the next turn or start; an anchor that is down is asked again with the newest checkpoint.
+What was signed is kept outside of the database before anybody sees it. Everything is checked against it: a
+log that is shorter, has another past or a clock that went back gets no signature. Whatever fails before the
+signature is made good at the next turn or start; an anchor that is down is asked again with the newest
+checkpoint.
 Invariant: a root is signed only for tiles that are on disk and lead to it.
 """
 
@@ -136,7 +137,7 @@ class Publisher:
                 self._refuse(f"a root for {checkpoint.size:,} events was signed before, and it was another")
             if now < signed.at:
                 self._refuse(
-                    f"the clock was set back: it is {now:%F %T}, and the last checkpoint is of {signed.at:%F %T}"
+                    f"the clock was set back: it is {now:%F %T}, the last checkpoint is of {signed.at:%F %T}"
                 )
         self._home.remember(Signed(checkpoint.origin, checkpoint.size, checkpoint.root, now))
         self._signed = self._home.signed()

@@ -1,7 +1,8 @@
 """Let events go: by age and table, written to an archive first, declared in the log before they are deleted.
 
-The tree keeps its hashes, so everything that stays is proven as before. What went is in the archive, a file of
-entries that is verified against the same tree; the act of retention is an entry that says which places are gone.
+The tree keeps its hashes, so everything that stays is proven as before. What went is in the archive, a file
+of entries that is verified against the same tree; the act of retention is an entry that says which places
+are gone.
 Invariant: nothing is deleted that is not in the archive, on disk, and declared by a signed entry.
 """
 
@@ -86,7 +87,8 @@ def declare(
             for start, end in retention.runs:
                 for first in range(start, end, _BATCH):
                     rows = connection.execute(
-                        "SELECT index, entry, seed, secret FROM vallum.audit_leaf WHERE index >= %s AND index < %s"
+                        "SELECT index, entry, seed, secret FROM vallum.audit_leaf"
+                        " WHERE index >= %s AND index < %s"
                         " ORDER BY index",
                         (first, min(first + _BATCH, end)),
                     ).fetchall()

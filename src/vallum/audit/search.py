@@ -26,7 +26,7 @@ _LETTERS: Final = {name: letter for letter, name in OPERATIONS.items()}
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What events are asked for; None: any. `relations`: `schema.table`; `field`: a column that was changed."""
+    """What events are asked for; None: any. `relations`: `schema.table`; `field`: a changed column."""
 
     relations: Sequence[str] | None = None
     key: str | None = None

@@ -1,10 +1,11 @@
 """Move events from the inbox to the log, and publish what the log has become.
 
-One transaction reads every event that is visible, appends the leaves, updates the tree's state and deletes what
-it has read, all in one snapshot: an event that commits later is simply still there the next time. Nothing is
-lost and nothing doubled, whatever dies when. Only after the commit are tiles written, a checkpoint signed and
-shown. Where anything does not fit what was signed before, nothing is signed.
-Order of events: by id within a batch. A row's second writer waits for the first, so a row's events are in order.
+One transaction reads every event that is visible, appends the leaves, updates the tree's state and deletes
+what it has read, all in one snapshot: an event that commits later is simply still there the next time.
+Nothing is lost and nothing doubled, whatever dies when. Only after the commit are tiles written, a
+checkpoint signed and shown. Where anything does not fit what was signed before, nothing is signed.
+Order of events: by id within a batch. A row's second writer waits for the first, so a row's events are in
+order.
 Invariant: never two roots for one size; never a checkpoint that is older, or smaller, than the one before.
 """
 
@@ -153,7 +154,8 @@ class Sequencer:
             raise Fenced("another sequencer has taken over", fix="let it work")
         if (state[1], state[2]) != (self._frontier.size, self._frontier.to_bytes()):
             self._fail("the state of the log was changed by another hand")
-        frontier, hashes = self._frontier.copy(), []
+        frontier = self._frontier.copy()
+        hashes: list[bytes] = []
         for entries in self._entries():
             self._append(entries, frontier, hashes)
         self._on_step("copied")
@@ -265,7 +267,8 @@ class _Transaction:
     def missing(self) -> str:
         """The numbers that should be there and are not; empty where none."""
         have = set(self.numbers)
-        # A footer may have been written early (SET CONSTRAINTS … IMMEDIATE): more events than it says are no loss.
+        # A footer may have been written early (SET CONSTRAINTS … IMMEDIATE): more events than it says are no
+        # loss.
         last = max(self.of or 0, *have, 0)
         gone = [n for n in range(1, last + 1) if n not in have]
         if not gone and last > 1 and self.of is None:

@@ -59,7 +59,7 @@ def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 class TileReader:
-    """The hashes of a tree of `size` leaves, from its files. Raises, in all that it does: OSError, LogForked."""
+    """The hashes of a tree of `size` leaves, from its files. All of it raises OSError and LogForked."""
 
     def __init__(self, folder: Path, size: int, *, cache: int = 64) -> None:
         self._folder = folder

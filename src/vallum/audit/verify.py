@@ -1,8 +1,9 @@
 """Verify a whole log: every entry hashed again, the tree built again, and both held against what was signed.
 
-The database is not believed in anything: what it holds must lead to a root that was signed, and by `against`, to
-the roots that others keep. Work is split among processes by subtrees.
-Invariant: a log verifies only if every leaf is there, or is gone as a signed entry of the log itself declares.
+The database is not believed in anything: what it holds must lead to a root that was signed, and by
+`against`, to the roots that others keep. Work is split among processes by subtrees.
+Invariant: a log verifies only if every leaf is there, or is gone as a signed entry of the log itself
+declares.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was verified: `size` events of the log up to the checkpoint, `missing` of them retained elsewhere."""
+    """What was verified: `size` events up to the checkpoint, `missing` of them let go as declared."""
 
     origin: str
     size: int
@@ -104,8 +105,8 @@ def verify(
 ) -> Verified:
     """Hold the log against its newest checkpoint, and that against older or other ones.
 
-    `against`: checkpoints that were kept elsewhere. `witnesses`: keys that must have signed them. `values`: hold
-    each value that can be erased against its commitment as well.
+    `against`: checkpoints that were kept elsewhere. `witnesses`: keys that must have signed them. `values`:
+    hold each value that can be erased against its commitment as well.
 
     Raises: ProofFailed (there is nothing to verify), KeyRefused, MalformedNote, ConnectionFailed, OSError.
     """

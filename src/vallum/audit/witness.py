@@ -1,8 +1,8 @@
 """A witness of logs: signs a checkpoint only where it continues the one it signed last. Its server is small.
 
 It keeps one size and root a log, on disk before it answers. Requests for one log are handled one by one.
-Trust: a witness sees names, sizes and roots of logs, and nothing of what is in them. Whoever holds its key can
-vouch for another history; its key belongs on a machine that the log's owner does not administer.
+Trust: a witness sees names, sizes and roots of logs, and nothing of what is in them. Whoever holds its key
+can vouch for another history; its key belongs on a machine that the log's owner does not administer.
 Source: c2sp.org/tlog-witness
 """
 
@@ -48,13 +48,15 @@ class Answer:
 class Witness:
     """Decides on checkpoints. `logs`: the keys of the logs it vouches for; a log's name is its origin."""
 
-    def __init__(self, signer: Signer, logs: Mapping[str, tuple[Verifier, ...]], folder: Path, clock: Clock) -> None:
+    def __init__(
+        self, signer: Signer, logs: Mapping[str, tuple[Verifier, ...]], folder: Path, clock: Clock
+    ) -> None:
         if signer.kind != COSIGNATURE:
             raise MalformedNote("a witness signs with a key for cosignatures")
         self._signer, self._logs, self._folder, self._clock = signer, logs, folder, clock
 
     def add_checkpoint(self, body: bytes) -> Answer:
-        """The answer to a request of c2sp.org/tlog-witness. Raises: OSError, LogForked (its own memory is damaged)."""
+        """The answer to a request. Raises: OSError, LogForked (its own memory is damaged)."""
         try:
             old, proof, note = _request(body)
             checkpoint = Checkpoint.parse(note.text)
@@ -126,7 +128,9 @@ def _request(body: bytes) -> tuple[int, list[bytes], Note]:
     return int(old[1]), proof, Note.parse(note)
 
 
-def serve_witness(witness: Witness, host: str, port: int, tls: tuple[Path, Path] | None = None) -> ThreadingHTTPServer:
+def serve_witness(
+    witness: Witness, host: str, port: int, tls: tuple[Path, Path] | None = None
+) -> ThreadingHTTPServer:
     """A server for a witness, bound and not yet running; `tls`: certificate and key. Raises: OSError.
 
     One small POST and nothing else: bodies are bounded, connections time out. Put a proxy before it where the

@@ -21,6 +21,7 @@ from vallum.schema import Gap, Schema
 
 if TYPE_CHECKING:
     from vallum.analysis import Explanation, Holder, Snapshot
+    from vallum.facade.audit import Audit
     from vallum.facade.roles import Roles
 
 __all__ = ["Vallum"]
@@ -88,6 +89,12 @@ class Vallum:
         from vallum.facade.roles import Roles
 
         return Roles(self.application)
+
+    def audit(self, folder: str | Path) -> Audit:
+        """The audit trail of the database. `folder`: the log's own, where its keys are."""
+        from vallum.facade.audit import Audit
+
+        return Audit(self.application.database.dsn, Path(folder))
 
     # Somebody's eyes
 

@@ -41,6 +41,7 @@ class Settings:
     odoo_version: int | None = None
     statement_timeout: float | None = None
     debug: bool = False
+    audit_dir: Path | None = None
     data_dir: Path
     project: Path
 
@@ -180,6 +181,7 @@ _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
         "odoo_version": _Setting(_odoo_version, "the Odoo version whose semantics apply, where not detected"),
         "statement_timeout": _Setting(_seconds, "seconds after which PostgreSQL gives a statement up"),
         "debug": _Setting(_yes_or_no, "whether the command line shows where in the code an error arose"),
+        "audit_dir": _Setting(_path, "the audit log's folder: its keys, tiles and checkpoint"),
         "data_dir": _Setting(_path, "where Vallum keeps its own data, the embedded PostgreSQL among them"),
     }
 )

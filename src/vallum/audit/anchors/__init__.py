@@ -44,7 +44,9 @@ def read_anchors(home: Home) -> list[Anchor]:
     unknown = set(content) - {"anchor"}
     if unknown or not isinstance(content.get("anchor", []), list):
         raise SettingsError("the file holds tables [[anchor]] and nothing else", where=str(path))
-    return [_anchor(home.folder, given, f"{path}, anchor {n}") for n, given in enumerate(content["anchor"], 1)]
+    return [
+        _anchor(home.folder, given, f"{path}, anchor {n}") for n, given in enumerate(content["anchor"], 1)
+    ]
 
 
 def _anchor(folder: Path, given: Any, where: str) -> Anchor:
@@ -54,7 +56,9 @@ def _anchor(folder: Path, given: Any, where: str) -> Anchor:
     values = {name: value for name, value in given.items() if name != "type"}
     for name, value in values.items():
         if name not in known or not isinstance(value, known[name]):
-            raise SettingsError(f"`{name}` is none of its settings", where=where, fix="use " + ", ".join(known))
+            raise SettingsError(
+                f"`{name}` is none of its settings", where=where, fix="use " + ", ".join(known)
+            )
     if needed - set(values):
         raise SettingsError(f"`{min(needed - set(values))}` is missing", where=where)
     for name in ("path", "roots", "token_file"):

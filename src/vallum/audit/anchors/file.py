@@ -1,4 +1,4 @@
-"""Checkpoints in a file that only grows, one after the other: on another disk, or a mount of another machine's.
+"""Checkpoints in a file that only grows, one after the other: on another disk or machine.
 
 Whoever may write the file can shorten it. Let the system allow appending only (`chattr +a`), or copy it away.
 """
@@ -23,7 +23,9 @@ class FileAnchor:
         self._path = path
         self.name = f"file {path}"
 
-    def publish(self, note: Note, checkpoint: Checkpoint, tiles: TileReader) -> tuple[Sequence[Signature], bytes]:
+    def publish(
+        self, note: Note, checkpoint: Checkpoint, tiles: TileReader
+    ) -> tuple[Sequence[Signature], bytes]:
         """Append the checkpoint. Raises: AnchorFailed."""
         del checkpoint, tiles
         try:
@@ -36,7 +38,9 @@ class FileAnchor:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise AnchorFailed(f"the file cannot be appended to: {error.strerror}", where=str(self._path)) from error
+            raise AnchorFailed(
+                f"the file cannot be appended to: {error.strerror}", where=str(self._path)
+            ) from error
         return (), b""
 
 

@@ -27,15 +27,15 @@ class TimestampAnchor:
     `every`: a stamp for one checkpoint in so many; an authority is not asked each second.
     """
 
-    def __init__(
-        self, url: str, roots: Path, every: int = 60, *, client: httpx.Client | None = None
-    ) -> None:
+    def __init__(self, url: str, roots: Path, every: int = 60, *, client: httpx.Client | None = None) -> None:
         self._url, self._roots, self._every = url, roots, max(1, every)
         self._client = client or httpx.Client(timeout=TIMEOUT)
         self._turn = 0
         self.name = f"time stamps of {httpx.URL(url).host}"
 
-    def publish(self, note: Note, checkpoint: Checkpoint, tiles: TileReader) -> tuple[Sequence[Signature], bytes]:
+    def publish(
+        self, note: Note, checkpoint: Checkpoint, tiles: TileReader
+    ) -> tuple[Sequence[Signature], bytes]:
         """Get a token over the checkpoint's text. Raises: AnchorFailed."""
         del checkpoint, tiles
         self._turn += 1
@@ -43,9 +43,13 @@ class TimestampAnchor:
             return (), b""
         from rfc3161_client import TimestampRequestBuilder, decode_timestamp_response
 
-        request = TimestampRequestBuilder().data(note.text.encode()).nonce(nonce=True).cert_request(
-            cert_request=True
-        ).build()
+        request = (
+            TimestampRequestBuilder()
+            .data(note.text.encode())
+            .nonce(nonce=True)
+            .cert_request(cert_request=True)
+            .build()
+        )
         try:
             answer = self._client.post(
                 self._url, content=request.as_bytes(), headers={"Content-Type": "application/timestamp-query"}
@@ -54,7 +58,9 @@ class TimestampAnchor:
             response = decode_timestamp_response(answer.content)
         except (httpx.HTTPError, ValueError) as error:
             self._turn = 0
-            raise AnchorFailed(f"the authority gives no stamp: {type(error).__name__}", where=self.name) from None
+            raise AnchorFailed(
+                f"the authority gives no stamp: {type(error).__name__}", where=self.name
+            ) from None
         if response.tst_info.nonce != request.nonce:
             raise AnchorFailed("the authority answers another request", where=self.name)
         check_token(answer.content, note.text.encode(), self._roots)

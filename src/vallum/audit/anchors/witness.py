@@ -34,7 +34,9 @@ class WitnessAnchor:
         self._old = 0
         self.name = f"witness {self._key.name}"
 
-    def publish(self, note: Note, checkpoint: Checkpoint, tiles: TileReader) -> tuple[Sequence[Signature], bytes]:
+    def publish(
+        self, note: Note, checkpoint: Checkpoint, tiles: TileReader
+    ) -> tuple[Sequence[Signature], bytes]:
         """Get the cosignature. Raises: AnchorFailed, LogForked (it has signed another log of this name)."""
         answer = self._ask(note, checkpoint, tiles)
         if answer.status_code == httpx.codes.CONFLICT:
@@ -54,7 +56,9 @@ class WitnessAnchor:
         try:
             return self._client.post(self._url, content="\n".join(lines).encode())
         except httpx.HTTPError as error:
-            raise AnchorFailed(f"the witness cannot be reached: {type(error).__name__}", where=self.name) from None
+            raise AnchorFailed(
+                f"the witness cannot be reached: {type(error).__name__}", where=self.name
+            ) from None
 
     def _known(self, answer: httpx.Response, checkpoint: Checkpoint) -> int:
         text = answer.text.strip()
@@ -62,7 +66,8 @@ class WitnessAnchor:
             raise AnchorFailed("the witness does not say what it knows", where=self.name)
         if int(text) > checkpoint.size:
             raise LogForked(
-                f"the witness has signed {int(text):,} events, and the log has {checkpoint.size:,}", where=self.name
+                f"the witness has signed {int(text):,} events, and the log has {checkpoint.size:,}",
+                where=self.name,
             )
         return int(text)
 

@@ -82,8 +82,9 @@ CREATE TABLE vallum.audit_table (
 CREATE TABLE vallum.audit_forward (target text PRIMARY KEY, next bigint NOT NULL, at timestamptz NOT NULL);
 """
 
-# The number of a transaction's events is written at its end, where it is more than one: what is deleted before
-# the sequencer reads it is missed. No search path is set: every name says where it is from, which is faster.
+# The number of a transaction's events is written at its end, where it is more than one: what is deleted
+# before the sequencer reads it is missed. No search path is set: every name says where it is from, which is
+# faster.
 FOOTER = """
 CREATE FUNCTION vallum.audit_footer() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER AS $body$
@@ -152,7 +153,8 @@ DECLARE
     n integer := coalesce(nullif(current_setting('vallum.audit_n', true), '')::integer, 0) + 1;
     d record;
 BEGIN
-    SELECT * INTO d FROM vallum.audit_whole(TG_OP, to_jsonb(OLD), to_jsonb(NEW), TG_ARGV[1]::text[], TG_ARGV[2]::text[]);
+    SELECT * INTO d FROM vallum.audit_whole(TG_OP, to_jsonb(OLD), to_jsonb(NEW), TG_ARGV[1]::text[],
+                                            TG_ARGV[2]::text[]);
     IF d.careful IS NULL THEN
         RETURN NULL;
     END IF;
@@ -219,7 +221,7 @@ def downgrade() -> None:
     for name in ("forward", "table", "checkpoint", "state", "leaf", "footer", "inbox"):
         op.execute(f"DROP TABLE vallum.audit_{name}")
     op.execute(
-        "DROP FUNCTION vallum.audit_altered, vallum.audit_careful, vallum.audit_whole, vallum.audit_difference,"
-        " vallum.audit_record, vallum.audit_footer CASCADE"
+        "DROP FUNCTION vallum.audit_altered, vallum.audit_careful, vallum.audit_whole,"
+        " vallum.audit_difference, vallum.audit_record, vallum.audit_footer CASCADE"
     )
     op.execute("DROP SEQUENCE vallum.audit_event_id")
