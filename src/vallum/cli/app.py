@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vallum.cli import access, audit, check, demo, odoo, records, roles
+from vallum.cli import access, audit, check, demo, odoo, records, roles, serve
 from vallum.cli.failure import ERROR, usage_error
 from vallum.cli.options import command, examples
 from vallum.cli.shell import Shell
@@ -37,6 +37,7 @@ app.add_typer(roles.app)
 records.register(app)
 check.register(app)
 demo.register(app)
+serve.register(app)
 
 
 def _version(wanted: bool) -> None:

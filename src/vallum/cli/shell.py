@@ -40,6 +40,10 @@ class Shell:
             self.json or given["as_json"],
         )
 
+    def with_settings(self, given: Mapping[str, Any]) -> Shell:
+        """A shell with these settings as well, as a command's own options give them."""
+        return Shell({**self.options, **given}, self.config, self.json)
+
     @cached_property
     def settings(self) -> Settings:
         """Raises: SettingsError."""

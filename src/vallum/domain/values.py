@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from vallum.kernel import InvalidValue
+from vallum.kernel import InvalidValue, shown
 from vallum.schema import Field
 
 __all__ = ["as_date", "as_datetime", "column_value", "is_whole_date", "parse_relative"]
@@ -199,8 +199,4 @@ def _to_weekday(moment: date | datetime, weekday: int, sign: str) -> date | date
 
 
 def _invalid(field: Field, value: Any, wanted: str) -> InvalidValue:
-    shown = repr(value)
-    return InvalidValue(
-        f"{shown if len(shown) < 60 else shown[:57] + '…'} is not {wanted} (for `{field}`)",
-        fix=f"give {wanted}",
-    )
+    return InvalidValue(f"{shown(value)} is not {wanted} (for `{field}`)", fix=f"give {wanted}")

@@ -6,10 +6,14 @@ Whoever holds an `Application` can read all data the database connection can.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from functools import cached_property, lru_cache
-from typing import Final
+from functools import cached_property
+from threading import Lock, RLock
+from typing import Final, TypeAlias
+
+import psycopg
 
 from vallum.domain import Env, Facts, Lowering, Named, RuleContext, lowering_for, odoo_named
 from vallum.enforce.facts import read_facts
@@ -17,15 +21,21 @@ from vallum.enforce.records import SqlRecordReader
 from vallum.kernel import Clock, SystemClock
 from vallum.policy import SUPERUSER_ID, Actor, ActorAccess, Directory, Policy, actor_of
 from vallum.postgres import Database
-from vallum.schema import Schema
+from vallum.schema import Schema, Storage
 
-__all__ = ["Application"]
+__all__ = ["Application", "Stamp"]
 
 MAX_ACTORS: Final = 1024
+Stamp: TypeAlias = "Callable[[psycopg.Connection[tuple[object, ...]], Actor | None], None]"
 
 
 class Application:
-    """One application over one database. `named`: implementations of what its code does."""
+    """One application over one database. `named`: implementations of what its code does.
+
+    `storage`: how its fields are stored, where Vallum may write them. `reload` reads policy and users anew.
+    `check_after_write`: a write must leave records within the write rules too, not only find them there.
+    `stamps` are called at the start of each writing call, in its transaction, with whoever writes.
+    """
 
     def __init__(
         self,
@@ -36,14 +46,95 @@ class Application:
         *,
         named: Named | None = None,
         clock: Clock | None = None,
+        storage: Storage | None = None,
+        reload: Callable[[], tuple[Policy, Directory]] | None = None,
+        check_after_write: bool = False,
     ) -> None:
         self.database = database
         self.schema = schema
-        self.policy = policy
-        self.directory = directory
+        self.storage = storage
+        self.check_after_write = check_after_write
+        self.stamps: list[Stamp] = []
+        self.keys_ready = False
+        self._reload = reload
+        self._policy = policy
+        self._directory = directory
+        self._stale = False
+        self._refreshing = RLock()
+        self._seen_by_rules: set[str] = set()
         self.named = named or odoo_named()
         self.clock = clock or SystemClock()
-        self._access = lru_cache(maxsize=MAX_ACTORS)(self._new_access)
+        self._accesses: OrderedDict[Actor, ActorAccess] = OrderedDict()
+        self._epoch = 0
+        self._lock = Lock()
+
+    @property
+    def policy(self) -> Policy:
+        """The policy, with the groups as the database has them now."""
+        self._refresh_if_stale()
+        return self._policy
+
+    @property
+    def directory(self) -> Directory:
+        """The users as the database has them now."""
+        self._refresh_if_stale()
+        return self._directory
+
+    def refresh(self) -> None:
+        """Read users and groups anew, and all that was kept of the actors.
+
+        Raises: ConnectionFailed, SettingsError; the users known before are of no use then either.
+        """
+        with self._refreshing:
+            self._stale = True
+            self._refresh_if_stale()
+            self.forget()
+
+    def _refresh_if_stale(self) -> None:
+        if not self._stale:
+            return
+        with self._refreshing:
+            if self._reload is not None:
+                policy, directory = self._reload()
+                # The same policy stays the same object: what was compiled for it is kept.
+                self._policy = self._policy if policy.version == self._policy.version else policy
+                self._directory = directory
+            self._stale = False
+
+    def changed(self, touched: Iterable[str], removed: Iterable[str] = ()) -> None:
+        """Told which models and relation tables were written, and which models lost records.
+
+        Users, groups and what rules read of records are then read anew: at once, and once more when the
+        transaction has ended, since it may be rolled back.
+        """
+        written, gone = frozenset(touched), frozenset(removed)
+        if not written and not gone:
+            return
+        people, below = self._people
+        if written & people or gone & below:
+            self._mark_stale()
+            self.database.at_end(self._mark_stale)
+        if gone or written & self._seen_by_rules or written & people:
+            self._forget_all()
+            self.database.at_end(self._forget_all)
+
+    @cached_property
+    def _people(self) -> tuple[frozenset[str], frozenset[str]]:
+        """What users and groups are read from, and the models whose losses may cascade to it."""
+        users = self.schema.models.get("res.users")
+        if users is None:
+            return frozenset(), frozenset()
+        tied = [f for n, f in users.fields.items() if n in ("company_ids", "group_ids", "groups_id")]
+        names = {"res.users", "res.groups", *(f.comodel or "" for f in tied)}
+        single = {f.comodel or "" for f in users.fields.values() if f.type == "many2one" and f.stored}
+        return frozenset(names | {f.relation or "" for f in tied}), frozenset(names | single)
+
+    def _mark_stale(self) -> None:
+        self._stale = True
+
+    def _forget_all(self) -> None:
+        self.forget()
+        self.__dict__.pop("facts", None)
 
     @cached_property
     def lowering(self) -> Lowering:
@@ -63,15 +154,44 @@ class Application:
         return actor_of(self.directory.find(who), self.policy, companies)
 
     def access(self, actor: Actor) -> ActorAccess:
-        """What the actor may see, kept for the actors that asked last. See `forget`."""
-        return self._access(actor)
-
-    def _new_access(self, actor: Actor) -> ActorAccess:
-        return ActorAccess(self.policy, self.schema, actor, self.context(actor), self.lowering, self.named)
+        """What the actor may see, kept for the actors that asked last. See `forget` and `renew`."""
+        with self._lock:
+            found = self._accesses.get(actor)
+            if found is not None:
+                self._accesses.move_to_end(actor)
+                return found
+            epoch = self._epoch
+        made = ActorAccess(self.policy, self.schema, actor, self.context(actor), self.lowering, self.named)
+        with self._lock:
+            if epoch != self._epoch:
+                # Something was forgotten meanwhile: this one may know what no longer holds.
+                return made
+            # Of two threads that made one at once, both use the first.
+            found = self._accesses.setdefault(actor, made)
+            while len(self._accesses) > MAX_ACTORS:
+                self._accesses.popitem(last=False)
+        return found
 
     def forget(self) -> None:
         """Drop what was kept of the actors: records that rules read are read anew."""
-        self._access.cache_clear()
+        with self._lock:
+            self._epoch += 1
+            self._accesses.clear()
+
+    def renew(self, actor: Actor) -> None:
+        """Drop what was kept of one actor, where a record that its rules have read is another now.
+
+        Raises: ConnectionFailed.
+        """
+        with self._lock:
+            kept = self._accesses.get(actor)
+        reader = kept.context.reader if kept is not None else None
+        if not isinstance(reader, SqlRecordReader) or not reader.changed():
+            return
+        with self._lock:
+            self._epoch += 1
+            if self._accesses.get(actor) is kept:
+                del self._accesses[actor]
 
     def context(self, actor: Actor) -> RuleContext:
         """The names that record rules use, bound to the actor."""
@@ -86,7 +206,7 @@ class Application:
             tz=actor.tz,
         )
         return RuleContext(
-            reader=SqlRecordReader(self.database, self.lowering, self.policy, own),
+            reader=SqlRecordReader(self.database, self.lowering, self.policy, own, self._seen_by_rules),
             user_id=actor.user_id,
             company_id=actor.company,
             company_ids=actor.companies,

@@ -26,9 +26,20 @@ __all__ = ["SqlRecordReader"]
 
 
 class SqlRecordReader:
-    """Implements `vallum.domain.RecordReader` over a database."""
+    """Implements `vallum.domain.RecordReader` over a database.
 
-    def __init__(self, database: Database, lowering: Lowering, policy: Policy, env: Env) -> None:
+    `seen` is told the models and relation tables whose records were read.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        lowering: Lowering,
+        policy: Policy,
+        env: Env,
+        seen: set[str] | None = None,
+    ) -> None:
+        self._seen = set() if seen is None else seen
         self._database = database
         self._lowering = lowering
         self._policy = policy
@@ -52,7 +63,20 @@ class SqlRecordReader:
             known.update(self._read(self.schema.model(model), missing, field))
         return {i: known[i] for i in ids}
 
+    def changed(self) -> bool:
+        """Whether a value that was read is another one now.
+
+        Raises: ConnectionFailed.
+        """
+        now = SqlRecordReader(self._database, self._lowering, self._policy, self._env)
+        for (model, field), values in list(self._known.items()):
+            known = dict(values)
+            if now.read(model, list(known), field) != known:
+                return True
+        return False
+
     def _read(self, model: Model, ids: Sequence[int], name: str) -> Mapping[int, Any]:
+        self._seen.add(model.name)
         computed = _COMPUTED.get((model.name, name))
         if computed is not None:
             return computed(self, ids)
@@ -93,6 +117,7 @@ class SqlRecordReader:
 
     def _one2many(self, ids: Sequence[int], field: Field) -> Mapping[int, Any]:
         comodel, inverse = self._lowering.inverse(field, self._env)
+        self._seen.add(comodel.name)
         scope = Scope(root(comodel))
         env = self._env.through(field)
         where = self._lowering.search(comodel, self._lowering.field_domain(field, env), env)
@@ -106,6 +131,7 @@ class SqlRecordReader:
 
     def _many2many(self, ids: Sequence[int], field: Field) -> Mapping[int, Any]:
         comodel = self._lowering.comodel(field, self._env)
+        self._seen.update((comodel.name, field.relation or ""))
         env = self._env.through(field)
         where = self._lowering.search(comodel, self._lowering.field_domain(field, env), env)
         link = sa.table(field.relation or "", sa.column(field.column1 or ""), sa.column(field.column2 or ""))
@@ -131,6 +157,7 @@ class SqlRecordReader:
     def _employees(self, users: Sequence[int]) -> Mapping[int, Any]:
         """Active employees of a user in the user's own company."""
         model = self.schema.model("hr.employee")
+        self._seen.add(model.name)
         companies = self.read("res.users", users, "company_id")
         employee_users = self._members(model, "user_id", users)
         employee_companies = self.read(model.name, [e for e, _ in employee_users], "company_id")

@@ -7,8 +7,8 @@ naming models by text imports the module they are in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from vallum.domain import Named
 from vallum.enforce import Application
 from vallum.facade.opened import Vallum
-from vallum.kernel import Clock, MissingReference, NotAnOdooDatabase, SettingsError
+from vallum.kernel import Clock, MissingReference, NotAnOdooDatabase, NotWritable, SettingsError
 from vallum.policy import Directory, Policy
 from vallum.postgres import Database, redact
-from vallum.schema import Schema
+from vallum.schema import Schema, Storage
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
@@ -44,6 +44,8 @@ def open(
     named: Named | None = None,
     clock: Clock | None = None,
     statement_timeout: float | None = None,
+    writable: bool = False,
+    check_after_write: bool = False,
 ) -> Vallum:
     """An opened application, to be closed or used by `with`.
 
@@ -52,25 +54,57 @@ def open(
     of one's own: `policy` names its folders of groups, rights and rules, and `odoo_version` the version
     of Odoo whose semantics apply (18 by default). `statement_timeout`: seconds.
 
+    `writable`: sessions of one's own application may write (an Odoo database is never written to).
+    `check_after_write`: a write must leave records within the write rules, where Odoo asks only that it
+    finds them there.
+
     Raises: ConnectionFailed, SettingsError, NotAnOdooDatabase, MalformedRegistry, RegistryMismatch,
-    MalformedPolicy, MissingReference.
+    MalformedPolicy, MissingReference, NotWritable.
     """
-    database = Database(dsn, statement_timeout=statement_timeout)
+    if writable and metadata is None:
+        raise NotWritable(
+            "Vallum writes nothing to an Odoo database: what else has to happen when a record changes is"
+            " known to Odoo's own code alone",
+            where="writable",
+            fix="leave `writable` out, and write through Odoo's API",
+        )
+    database = Database(dsn, readonly=not writable, statement_timeout=statement_timeout)
     try:
         with database.snapshot():
             if metadata is None:
                 parts = _odoo(database, registry, policy, odoo_version)
             else:
                 parts = _own(database, registry, metadata, policy, odoo_version)
+            known, users = parts.reload()
     except BaseException:
         database.close()
         raise
-    return Vallum(Application(database, *parts, named=named, clock=clock))
+    application = Application(
+        database,
+        parts.schema,
+        known,
+        users,
+        named=named,
+        clock=clock,
+        storage=parts.storage,
+        reload=parts.reload,
+        check_after_write=check_after_write,
+    )
+    return Vallum(application)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What is read of an application; `reload` reads policy and users, as often as it is asked."""
+
+    schema: Schema
+    reload: Callable[[], tuple[Policy, Directory]]
+    storage: Storage | None = None
 
 
 def _odoo(
     database: Database, registry: str | Path | None, policy: Paths | None, version: int | None
-) -> tuple[Schema, Policy, Directory]:
+) -> _Parts:
     from vallum.policy.readers.odoo import read_policy, read_users
     from vallum.schema.readers.odoo import read_odoo
 
@@ -91,7 +125,12 @@ def _odoo(
             where="odoo_version",
             fix="leave `odoo_version` out: it is detected",
         )
-    return schema, read_policy(database, schema), Directory(read_users(database, schema))
+
+    def reload() -> tuple[Policy, Directory]:
+        with database.snapshot():
+            return read_policy(database, schema), Directory(read_users(database, schema))
+
+    return _Parts(schema, reload)
 
 
 def _own(
@@ -100,10 +139,11 @@ def _own(
     metadata: Metadata,
     policy: Paths | None,
     version: int | None,
-) -> tuple[Schema, Policy, Directory]:
+) -> _Parts:
     from vallum.policy.readers.application import read_group_ids, read_users
     from vallum.policy.readers.modules import read as read_modules
     from vallum.schema.readers.sqlalchemy import read as read_models
+    from vallum.schema.readers.sqlalchemy_storage import read_storage
 
     if registry is not None:
         raise SettingsError(
@@ -112,12 +152,18 @@ def _own(
             fix="give one of `registry` and `metadata`",
         )
     folders = _folders(policy)
-    schema = read_models(_models(metadata) if isinstance(metadata, str) else metadata)
+    models = _models(metadata) if isinstance(metadata, str) else metadata
+    schema = read_models(models)
     schema = replace(schema, version=version or schema.version)
     read = read_modules(folders, module=_module_name(folders), models=list(schema.models))
     _check_field_groups(schema, read.policy)
-    ids = read_group_ids(database, schema)
-    return schema, read.policy.with_group_ids(ids), Directory(read_users(database, schema))
+
+    def reload() -> tuple[Policy, Directory]:
+        with database.snapshot():
+            ids = read_group_ids(database, schema)
+            return read.policy.with_group_ids(ids), Directory(read_users(database, schema))
+
+    return _Parts(schema, reload, read_storage(models, schema))
 
 
 def _folders(policy: Paths | None) -> list[Path]:

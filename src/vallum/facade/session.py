@@ -1,10 +1,10 @@
-"""One user's eyes, or the superuser's: what they find, what they read and what they may do."""
+"""One user's eyes, or the superuser's: what they find, what they read, write and may do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vallum.enforce import Query
+from vallum.enforce import Query, Values
 from vallum.kernel import AccessDenied, Operation, UnknownOperation
 from vallum.policy import SUPERUSER_ID, Actor, Decision, Menu, Scope, decide, fields, menus
 from vallum.schema import Field
@@ -27,11 +27,12 @@ def operation_of(value: str | Operation) -> Operation:
         raise UnknownOperation(f"no operation `{value}`", fix=near) from None
 
 
-class Session(Query):
-    """What one actor finds, reads and may do; `actor` None stands for the superuser.
+class Session(Query, Values):
+    """What one actor finds, reads, writes and may do; `actor` None stands for the superuser.
 
     Beside the rights below it has all of `vallum.enforce.Query`: `search`, `search_count`, `read`,
-    `search_read`, `read_group`, `page`, `fields_get`, `name_search`, `check`.
+    `search_read`, `read_group`, `page`, `fields_get`, `name_search`, `check`; and of `vallum.enforce.Values`:
+    `create`, `write`, `unlink`, `copy`, `default_get`, `exists`, `has_access`, `check_access_rights`.
     """
 
     def __repr__(self) -> str:

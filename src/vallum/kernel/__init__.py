@@ -5,11 +5,13 @@ from vallum.kernel.errors import *  # noqa: F403
 from vallum.kernel.errors import __all__ as _errors
 from vallum.kernel.operation import Operation
 from vallum.kernel.progress import NO_PROGRESS, NoProgress, Progress
-from vallum.kernel.settings import Settings, settings_reference
+from vallum.kernel.settings import PROTOCOLS, Settings, settings_reference, tell_children
+from vallum.kernel.shown import shown
 
 __all__ = [
     *_errors,
     "NO_PROGRESS",
+    "PROTOCOLS",
     "Clock",
     "FixedClock",
     "NoProgress",
@@ -18,5 +20,7 @@ __all__ = [
     "Settings",
     "SystemClock",
     "settings_reference",
+    "shown",
+    "tell_children",
     "today",
 ]

@@ -12,15 +12,21 @@ from typing import ClassVar
 __all__ = [
     "AccessDenied",
     "CompanyNotAllowed",
+    "Conflict",
     "ConnectionFailed",
+    "ConstraintRefused",
     "CyclicHierarchy",
     "ForbiddenExpression",
     "InvalidValue",
+    "KeyReused",
     "MalformedDomain",
     "MalformedPolicy",
     "MalformedRegistry",
     "MissingReference",
+    "MissingValue",
     "NotAnOdooDatabase",
+    "NotWritable",
+    "ReadonlyField",
     "RegistryMismatch",
     "SettingsError",
     "UnknownField",
@@ -180,3 +186,45 @@ class AccessDenied(VallumError):
     """The actor may not do this: no access right, a shut field, or a record out of scope."""
 
     code = "access-denied"
+
+
+class NotWritable(VallumError):
+    """An application that Vallum does not write to, or that was opened for reading only."""
+
+    code = "not-writable"
+
+
+class ReadonlyField(VallumError):
+    """A field whose value is not for the caller to set."""
+
+    code = "readonly-field"
+
+
+class MissingValue(VallumError):
+    """A required field without a value."""
+
+    code = "missing-value"
+
+
+class ConstraintRefused(VallumError):
+    """A constraint of the database that refuses what was to be written."""
+
+    code = "constraint"
+
+
+class Conflict(VallumError):
+    """Somebody else changed the records in the meantime. `ids`: which ones, where that is known."""
+
+    code = "conflict"
+
+    def __init__(
+        self, what: str, *, ids: tuple[int, ...] = (), where: str | None = None, fix: str | None = None
+    ) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.ids = ids
+
+
+class KeyReused(VallumError):
+    """An idempotency key that was used before, for something else."""
+
+    code = "key-reused"

@@ -19,12 +19,30 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from vallum.kernel.errors import SettingsError
+from vallum.kernel.given import (
+    PREFIX,
+    Given,
+    address,
+    choices,
+    dsn,
+    dsns,
+    metadata,
+    networks,
+    odoo_version,
+    path,
+    paths,
+    seconds,
+    text,
+    texts,
+    url_or,
+    whole,
+    yes_or_no,
+)
 
-__all__ = ["FILE_NAME", "Settings", "settings_reference"]
+__all__ = ["FILE_NAME", "PROTOCOLS", "Settings", "settings_reference", "tell_children"]
 
 FILE_NAME: Final = "vallum.toml"
-PREFIX: Final = "VALLUM_"
-ODOO_VERSIONS: Final = (18, 19)
+PROTOCOLS: Final = ("json2", "jsonrpc", "xmlrpc")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +60,28 @@ class Settings:
     statement_timeout: float | None = None
     debug: bool = False
     audit_dir: Path | None = None
+    store: str | None = field(default=None, repr=False)
+    replicas: tuple[str, ...] = field(default=(), repr=False)
+    listen: tuple[str, int] = ("127.0.0.1", 8443)
+    plain_http: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    workers: int = 1
+    threads: int = 8
+    metrics: tuple[str, int] | None = None
+    protocols: tuple[str, ...] = PROTOCOLS
+    database_name: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    body_limit: int = 8 * 2**20
+    body_timeout: float = 30.0
+    max_rows: int = 100_000
+    limits: str | None = field(default=None, repr=False)
+    login_rate: int = 5
+    login_burst: int = 3
+    api_rate: int = 60
+    api_burst: int = 20
     data_dir: Path
     project: Path
 
@@ -74,117 +114,57 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
-    """A value as it was given, and where: what a parser needs to accept or refuse it."""
-
-    key: str
-    raw: object
-    folder: Path
-    where: str
-    from_file: bool = False
-
-    def refuse(self, expected: str, fix: str | None = None) -> SettingsError:
-        return SettingsError(f"`{self.key}` must be {expected}", where=self.where, fix=fix)
-
-    def text(self) -> str:
-        if not isinstance(self.raw, str | Path) or not str(self.raw).strip():
-            raise self.refuse("a text that is not empty")
-        return str(self.raw)
-
-
-@dataclass(frozen=True, slots=True)
 class _Setting:
     """One setting: how it is parsed and what it is for."""
 
-    parse: Callable[[_Given], object]
+    parse: Callable[[Given], object]
     help: str
-
-
-def _dsn(given: _Given) -> str:
-    text = given.text()
-    if given.from_file and _PASSWORD.search(text):
-        raise SettingsError(
-            "a password stands in the file",
-            where=given.where,
-            fix=f"remove it there and set {PREFIX}DSN, PGPASSWORD or ~/.pgpass instead",
-        )
-    return text
-
-
-_PASSWORD: Final = re.compile(r"://[^/@\s]*:[^/@\s]+@|\b(?:ssl)?password\s*=", re.IGNORECASE)
-
-
-def _path(given: _Given) -> Path:
-    try:
-        return given.folder / Path(given.text()).expanduser()
-    except RuntimeError as error:
-        raise given.refuse("a path", fix="write it without `~`") from error
-
-
-def _paths(given: _Given) -> tuple[Path, ...]:
-    raw = given.raw
-    if isinstance(raw, str):
-        # One text, as the environment has it: separated as in PATH.
-        items: list[object] = [part for part in raw.split(os.pathsep) if part]
-    elif isinstance(raw, list | tuple):
-        items = list(raw)
-    else:
-        items = [raw]
-    if not items:
-        raise given.refuse("a path or a list of paths")
-    return tuple(_path(_Given(given.key, item, given.folder, given.where)) for item in items)
-
-
-def _metadata(given: _Given) -> str:
-    text = given.text()
-    module, _, attribute = text.partition(":")
-    if not all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")]):
-        raise given.refuse("a module and the declarative base in it", fix="write it as `package.module:Base`")
-    return text
-
-
-def _odoo_version(given: _Given) -> int:
-    known = " or ".join(map(str, ODOO_VERSIONS))
-    if isinstance(given.raw, bool) or str(given.raw) not in map(str, ODOO_VERSIONS):
-        raise given.refuse(f"{known}, the major versions of Odoo whose semantics Vallum has")
-    return int(str(given.raw))
-
-
-def _seconds(given: _Given) -> float:
-    try:
-        if isinstance(given.raw, bool):
-            raise TypeError
-        seconds = float(given.raw)  # type: ignore[arg-type]  # anything else is refused below
-    except (TypeError, ValueError):
-        raise given.refuse("a number of seconds") from None
-    if not 0 < seconds <= 86_400:
-        raise given.refuse("a number of seconds above 0, a day at most")
-    return seconds
-
-
-def _yes_or_no(given: _Given) -> bool:
-    found = _YES_OR_NO.get(str(given.raw).lower())
-    if found is None:
-        raise given.refuse("yes or no", fix="write true or false, 1 or 0")
-    return found
-
-
-_YES_OR_NO: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
     {
-        "dsn": _Setting(_dsn, "the database: postgresql://… or libpq's key=value form"),
-        "registry": _Setting(_path, "the registry file exported from Odoo (registry.json.gz)"),
-        "policy": _Setting(_paths, "folders with groups, access rights and record rules"),
-        "metadata": _Setting(_metadata, "SQLAlchemy models: package.module:Base"),
-        "odoo_version": _Setting(_odoo_version, "the Odoo version whose semantics apply, where not detected"),
-        "statement_timeout": _Setting(_seconds, "seconds after which PostgreSQL gives a statement up"),
-        "debug": _Setting(_yes_or_no, "whether the command line shows where in the code an error arose"),
-        "audit_dir": _Setting(_path, "the audit log's folder: its keys, tiles and checkpoint"),
-        "data_dir": _Setting(_path, "where Vallum keeps its own data, the embedded PostgreSQL among them"),
+        "dsn": _Setting(dsn, "the database: postgresql://… or libpq's key=value form"),
+        "registry": _Setting(path, "the registry file exported from Odoo (registry.json.gz)"),
+        "policy": _Setting(paths, "folders with groups, access rights and record rules"),
+        "metadata": _Setting(metadata, "SQLAlchemy models: package.module:Base"),
+        "odoo_version": _Setting(odoo_version, "the Odoo version whose semantics apply, where not detected"),
+        "statement_timeout": _Setting(seconds, "seconds after which PostgreSQL gives a statement up"),
+        "debug": _Setting(yes_or_no, "whether the command line shows where in the code an error arose"),
+        "store": _Setting(dsn, "the database for Vallum's own tables, where not the application's own"),
+        "replicas": _Setting(dsns, "standby servers that reads may go to: a list of DSNs"),
+        "listen": _Setting(address, "where the server listens: address:port"),
+        "plain_http": _Setting(yes_or_no, "whether the server speaks HTTP without TLS, on loopback only"),
+        "tls_cert": _Setting(path, "the server's certificate and those up to its CA, in PEM"),
+        "tls_key": _Setting(path, "the private key of the certificate, in PEM"),
+        "workers": _Setting(whole(1, 256), "processes that serve"),
+        "threads": _Setting(whole(1, 256), "requests each of them works on at a time"),
+        "metrics": _Setting(address, "where Prometheus may ask for metrics: address:port"),
+        "protocols": _Setting(choices(*PROTOCOLS), "the protocols spoken: " + ", ".join(PROTOCOLS)),
+        "database_name": _Setting(text, "the name clients know the database by"),
+        "allowed_hosts": _Setting(texts, "the names the server is reached by; *.example.com for all below"),
+        "trusted_proxies": _Setting(networks, "networks of proxies whose X-Forwarded-For is believed"),
+        "addresses": _Setting(
+            texts, "who may come from where: `user marie 192.0.2.0/24`, `all !203.0.113.9`"
+        ),
+        "body_limit": _Setting(whole(1_024, 2**31), "bytes of a request's body at most"),
+        "body_timeout": _Setting(seconds, "seconds within which a request must have arrived"),
+        "max_rows": _Setting(whole(1, 10_000_000), "records of one answer at most"),
+        "limits": _Setting(
+            url_or("memory", "postgres"), "where requests are counted: memory, postgres, valkey://…"
+        ),
+        "login_rate": _Setting(whole(1, 1_000_000), "attempts to sign in a minute, of an address or name"),
+        "login_burst": _Setting(whole(1, 1_000_000), "of them at once"),
+        "api_rate": _Setting(whole(1, 100_000_000), "calls a minute, of a key and of an address"),
+        "api_burst": _Setting(whole(1, 100_000_000), "of them at once"),
+        "audit_dir": _Setting(path, "the audit log's folder: its keys, tiles and checkpoint"),
+        "data_dir": _Setting(path, "where Vallum keeps its own data, the embedded PostgreSQL among them"),
     }
 )
+
+
+def tell_children(name: str, value: str) -> None:
+    """Set a variable of the environment, for libraries that read it and for processes started later."""
+    os.environ[name] = value
 
 
 def settings_reference() -> str:
@@ -195,7 +175,7 @@ def settings_reference() -> str:
     )
 
 
-def _parsed(given: _Given) -> object:
+def _parsed(given: Given) -> object:
     try:
         setting = _SETTINGS[given.key]
     except KeyError:
@@ -220,14 +200,14 @@ def _from_file(project: Path, file: Path | None, environ: Mapping[str, str]) -> 
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"the settings file is not TOML: {error}", where=str(path)) from None
     return {
-        key: _parsed(_Given(key, raw, path.parent, f"{path}:{_line_of(key, text)}", from_file=True))
+        key: _parsed(Given(key, raw, path.parent, f"{path}:{_line_of(key, text)}", from_file=True))
         for key, raw in content.items()
     }
 
 
 def _from_environment(project: Path, environ: Mapping[str, str]) -> dict[str, object]:
     return {
-        key: _parsed(_Given(key, raw, project, name))
+        key: _parsed(Given(key, raw, project, name))
         for name, raw in sorted(environ.items())
         if name.startswith(PREFIX) and (key := name.removeprefix(PREFIX).lower()) != "config" and raw
     }
@@ -235,7 +215,7 @@ def _from_environment(project: Path, environ: Mapping[str, str]) -> dict[str, ob
 
 def _from_command_line(project: Path, overrides: Mapping[str, object]) -> dict[str, object]:
     return {
-        key: _parsed(_Given(key, raw, project, f"--{key.replace('_', '-')}"))
+        key: _parsed(Given(key, raw, project, f"--{key.replace('_', '-')}"))
         for key, raw in overrides.items()
         if raw is not None
     }

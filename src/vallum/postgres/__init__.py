@@ -2,5 +2,6 @@
 
 from vallum.postgres.connection import Database, connect, redact
 from vallum.postgres.embedded import EmbeddedServer, default_folder
+from vallum.postgres.threads import ThreadDatabase
 
-__all__ = ["Database", "EmbeddedServer", "connect", "default_folder", "redact"]
+__all__ = ["Database", "EmbeddedServer", "ThreadDatabase", "connect", "default_folder", "redact"]

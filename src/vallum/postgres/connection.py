@@ -8,8 +8,8 @@ Read-only here prevents accidents; it is no wall against the SQL it runs.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from threading import RLock
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from vallum.kernel import ConnectionFailed
 
-__all__ = ["Database", "Params", "Row", "Statement", "connect", "redact"]
+__all__ = ["Connection", "Database", "Params", "Row", "Statement", "connect", "redact"]
 
 Statement: TypeAlias = str | sql.SQL | sql.Composed
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
@@ -143,6 +143,7 @@ class Database:
         self._lock = RLock()
         self._connection: Connection | None = None
         self._depth = 0
+        self._ending: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
         return f"Database({redact(self.dsn)!r})"
@@ -164,6 +165,12 @@ class Database:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection is open."""
+        connection = self._connection
+        return connection is not None and not connection.closed
 
     @property
     def server_version(self) -> int:
@@ -210,14 +217,53 @@ class Database:
 
         Raises: ConnectionFailed, psycopg.Error.
         """
-        with self._lock, _failures(self.dsn):
-            connection = self._open()
+        with self._lock, _failures(self.dsn), ExitStack() as stack:
+            begun = ExitStack()
+            connection = self._begin(begun)
             self._depth += 1
-            try:
-                with connection.transaction():
-                    yield connection
-            finally:
-                self._depth -= 1
+            stack.callback(self._leave)
+            stack.push(begun)
+            yield connection
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is within a transaction of its own making."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            return self._depth > 0
+        finally:
+            self._lock.release()
+
+    def at_end(self, action: Callable[[], None]) -> None:
+        """Do something when the transaction at hand has ended, committed or not; now, where there is none.
+
+        It must neither fail nor ask the database.
+        """
+        with self._lock:
+            if not self._depth:
+                action()
+            elif action not in self._ending:
+                self._ending.append(action)
+
+    def _begin(self, stack: ExitStack) -> Connection:
+        """Begin a transaction, or a savepoint; anew where the connection was lost while it was idle."""
+        connection = self._open()
+        try:
+            stack.enter_context(connection.transaction())
+        except _LOST:
+            if self._depth or not connection.broken:
+                raise
+            connection = self._open()
+            stack.enter_context(connection.transaction())
+        return connection
+
+    def _leave(self) -> None:
+        self._depth -= 1
+        if not self._depth:
+            actions, self._ending = self._ending, []
+            for action in actions:
+                action()
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:

@@ -11,6 +11,7 @@ from vallum.domain import Env, Filter, root
 from vallum.domain.filter import ALWAYS
 from vallum.domain.sql import Scope
 from vallum.enforce.query.eyes import Eyes, among, batches, own_id, record_ids
+from vallum.enforce.statement import Compiled
 from vallum.kernel import (
     AccessDenied,
     Operation,
@@ -18,11 +19,12 @@ from vallum.kernel import (
     UnknownRecord,
     UnsupportedDomain,
     VallumError,
+    shown,
 )
 from vallum.policy import refused
 from vallum.schema import Model
 
-__all__ = ["check", "missing"]
+__all__ = ["check", "check_statement", "in_scope", "missing", "named_operation"]
 
 _SHOWN: Final = 10
 # Models whose code asks for access to the record they belong to, whatever their own rules say.
@@ -36,7 +38,7 @@ def check(eyes: Eyes, model: str, ids: Iterable[int], operation: Operation | str
     out of scope are refused with the same words.
     Raises: AccessDenied, UnknownRecord (superuser only), UnsupportedDomain (code decides).
     """
-    target, wanted = eyes.model(model), _operation(operation)
+    target, wanted = eyes.model(model), named_operation(operation)
     given = record_ids(ids)
     access = eyes.access
     if wanted is Operation.READ:
@@ -44,27 +46,44 @@ def check(eyes: Eyes, model: str, ids: Iterable[int], operation: Operation | str
     elif access is not None and not access.may(target, wanted):
         raise refused(access.policy, access.actor, wanted, model)
 
-    def build(env: Env) -> sa.Select[Any]:
-        scope = Scope(root(target))
-        condition = scope.where(_in_scope(eyes, target, wanted, env.with_active_test(False)))
-        chosen = among(own_id(scope))
-        return sa.select(own_id(scope)).select_from(scope.from_clause()).where(condition, chosen)
-
-    statement = eyes.prepared(("check", model, wanted), build)
+    statement = check_statement(eyes, target, wanted)
     allowed = {row[0] for some in batches(given) for row in eyes.rows(statement, ids=some)}
     lacking = [i for i in dict.fromkeys(given) if i not in allowed]
     if lacking:
         raise missing(eyes, target, lacking, wanted)
 
 
-def _operation(name: Operation | str) -> Operation:
+def check_statement(eyes: Eyes, model: Model, operation: Operation) -> Compiled:
+    """The statement that tells which of the ids bound as `ids` are in the scope of an operation.
+
+    Raises: UnsupportedDomain (code decides).
+    """
+
+    def build(env: Env) -> sa.Select[Any]:
+        scope = Scope(root(model))
+        condition = scope.where(in_scope(eyes, model, operation, env.with_active_test(False)))
+        chosen = among(own_id(scope))
+        return sa.select(own_id(scope)).select_from(scope.from_clause()).where(condition, chosen)
+
+    return eyes.prepared(("check", model.name, operation), build)
+
+
+def named_operation(name: Operation | str) -> Operation:
+    """The operation of that name.
+
+    Raises: UnknownOperation.
+    """
     try:
         return Operation(name)
     except ValueError:
-        raise UnknownOperation(f"{name!r:.60} is no operation", fix="use " + ", ".join(Operation)) from None
+        raise UnknownOperation(f"{shown(name)} is no operation", fix="use " + ", ".join(Operation)) from None
 
 
-def _in_scope(eyes: Eyes, model: Model, operation: Operation, env: Env) -> Filter:
+def in_scope(eyes: Eyes, model: Model, operation: Operation, env: Env) -> Filter:
+    """The records with which the actor's rules allow the operation; rights are not part of it.
+
+    Raises: UnsupportedDomain (code decides), AccessDenied (no right to read, where that is asked).
+    """
     access = eyes.access
     if operation is Operation.READ:
         return eyes.every_record(model, env)

@@ -18,7 +18,14 @@ from vallum.domain.sql import Scope
 from vallum.enforce.query.eyes import Eyes
 from vallum.enforce.query.lines import check_lines
 from vallum.enforce.query.names import name_value
-from vallum.kernel import AccessDenied, InvalidValue, UnknownField, UnknownModel, UnsupportedDomain
+from vallum.kernel import (
+    AccessDenied,
+    InvalidValue,
+    UnknownField,
+    UnknownModel,
+    UnsupportedDomain,
+    shown,
+)
 from vallum.schema import Field, Model
 
 __all__ = ["Wanted", "field_names", "readable_fields", "wanted"]
@@ -70,7 +77,7 @@ def field_names(fields: Iterable[str] | None) -> tuple[str, ...] | None:
         return None
     found = () if isinstance(fields, str) else tuple(dict.fromkeys(fields))
     if isinstance(fields, str) or not all(isinstance(name, str) for name in found):
-        raise InvalidValue(f"the fields are {fields!r:.60}", fix="give a list of names")
+        raise InvalidValue(f"the fields are {shown(fields)}", fix="give a list of names")
     return found
 
 

@@ -20,7 +20,7 @@ from vallum.domain.sql import Scope
 from vallum.enforce.application import Application
 from vallum.enforce.query.statements import Key, domain_key, statements_of
 from vallum.enforce.statement import Compiled, compiled
-from vallum.kernel import InvalidValue
+from vallum.kernel import InvalidValue, shown
 from vallum.policy import SUPERUSER_ID, Actor, ActorAccess, menus
 from vallum.schema import Field, Model
 
@@ -110,9 +110,10 @@ class Eyes:
         whole = (self.actor, *key)
         found = statements.get(whole, access)
         if found is None:
-            env = self.env()
+            env, timed = self.env(), access.timed if access else 0
             found = compiled(build(env))
-            if compiled(build(replace(env, now=env.now + _ANOTHER_TIME))) == found:
+            lasting = access is None or access.timed == timed
+            if lasting and compiled(build(replace(env, now=env.now + _ANOTHER_TIME))) == found:
                 statements.keep(whole, access, found)
         return cast("Compiled", found)
 
@@ -150,7 +151,7 @@ def record_ids(ids: Iterable[Any]) -> list[int]:
     found = list(ids)
     for value in found:
         if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 2**63:
-            raise InvalidValue(f"{value!r:.60} is not an id", fix="give whole numbers")
+            raise InvalidValue(f"{shown(value)} is not an id", fix="give whole numbers")
     return found
 
 
@@ -169,5 +170,5 @@ def natural(name: str, value: Any, none: bool = False) -> Mapping[str, int]:
     if value is None and none:
         return {}
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        raise InvalidValue(f"the {name} is {value!r:.60}", fix="give a whole number from 0 on")
+        raise InvalidValue(f"the {name} is {shown(value)}", fix="give a whole number from 0 on")
     return {name: value}

@@ -1,0 +1,5 @@
+"""The server: the policy behind HTTPS, spoken to as Odoo is."""
+
+from vallum.server.process import Prepared, prepared, run
+
+__all__ = ["Prepared", "prepared", "run"]

@@ -1,0 +1,98 @@
+"""From a path to what answers it: calls to threads, everything else to the pages.
+
+Calls do not pass through the web framework: its routing, injection and encoding would take as long as
+a short call itself. They pass through the same stack (see docs/design/server.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from typing import Final
+
+from vallum.identity import Client
+from vallum.server.exchange import ASGI, Exchange, Receive, Scope, Send, answer
+from vallum.server.http import Request, Response
+from vallum.server.rpc import json2, jsonrpc, xmlrpc
+from vallum.server.rpc.faults import UNAVAILABLE_NAME, RpcError
+from vallum.server.service import Service
+
+__all__ = ["Router"]
+
+Handler = Callable[[Service, Request], Response]
+# Beginnings of paths: the protocol, what the log calls it, and what answers.
+ROUTES: Final[tuple[tuple[str, str, str, Handler], ...]] = (
+    ("/json/2/", "json2", "/json/2", json2.handle),
+    ("/doc-bearer/", "json2", "/doc-bearer", json2.handle),
+    ("/jsonrpc", "jsonrpc", "/jsonrpc", jsonrpc.handle),
+    ("/web/dataset/call", "jsonrpc", "/web/dataset", jsonrpc.web),
+    ("/web/session/", "jsonrpc", "/web/session", jsonrpc.web),
+    ("/web/webclient/version_info", "jsonrpc", "/web/webclient", jsonrpc.web),
+    ("/xmlrpc/2/", "xmlrpc", "/xmlrpc/2", xmlrpc.handle),
+)
+_POSTED: Final = frozenset({"jsonrpc", "xmlrpc"})
+_WAITING_PER_THREAD: Final = 64
+
+
+class Router:
+    """The innermost application of the stack."""
+
+    def __init__(self, service: Service, pages: ASGI, threads: int) -> None:
+        self._service = service
+        self._pages = pages
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="call")
+        self._most = threads * _WAITING_PER_THREAD
+        self._waiting = 0
+
+    def close(self) -> None:
+        """Wait for the calls that run."""
+        self._pool.shutdown()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        path, exchange = scope["path"], scope["vallum"]
+        for beginning, protocol, name, handler in ROUTES:
+            if path.startswith(beginning):
+                exchange.route = name
+                if protocol not in self._service.protocols:
+                    raise _nothing_here()
+                if protocol in _POSTED and scope["method"] != "POST":
+                    raise RpcError(
+                        "a call is a POST",
+                        name="werkzeug.exceptions.MethodNotAllowed",
+                        status=HTTPStatus.METHOD_NOT_ALLOWED,
+                    )
+                await self._call(handler, scope, exchange, send)
+                return
+        await self._pages(scope, receive, send)
+
+    async def _call(self, handler: Handler, scope: Scope, exchange: Exchange, send: Send) -> None:
+        if self._waiting >= self._most:
+            raise RpcError(
+                "the server is busy",
+                name=UNAVAILABLE_NAME,
+                status=HTTPStatus.SERVICE_UNAVAILABLE,
+                retry_after=1,
+            )
+        client = Client(
+            address=exchange.address,
+            user_agent=exchange.headers.get("user-agent", "")[:200],
+            request_id=exchange.request_id,
+        )
+        request = Request(
+            scope["method"], scope["path"], exchange.headers, exchange.body, client, exchange.secure
+        )
+        self._waiting += 1
+        try:
+            response = await asyncio.get_running_loop().run_in_executor(
+                self._pool, handler, self._service, request
+            )
+        finally:
+            self._waiting -= 1
+        await answer(scope, send, response)
+
+
+def _nothing_here() -> RpcError:
+    return RpcError("there is nothing here", name="werkzeug.exceptions.NotFound", status=HTTPStatus.NOT_FOUND)

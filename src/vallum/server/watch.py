@@ -1,0 +1,84 @@
+"""Notice changes of policy and users, and open the application anew: in every worker, within a second.
+
+Polling finds every change, whoever made it; `NOTIFY vallum_policy` has it looked at once.
+Invariant: where what has changed cannot be read, nobody is answered under what was known before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from threading import Event, Thread
+from typing import Final
+
+import psycopg
+
+from vallum.kernel import VallumError
+from vallum.postgres import connect
+from vallum.server.fingerprint import Fingerprint
+
+__all__ = ["CHANNEL", "Watch"]
+
+CHANNEL: Final = "vallum_policy"
+_EVERY: Final = 0.5
+_LOG: Final = logging.getLogger("vallum.server")
+
+
+class Watch:
+    """A thread that calls `changed` after a change, `failed` where that fails. Close it."""
+
+    def __init__(
+        self,
+        dsn: str,
+        fingerprint: Fingerprint,
+        changed: Callable[[], Fingerprint],
+        failed: Callable[[], None],
+    ) -> None:
+        self._dsn = dsn
+        self._fingerprint = fingerprint
+        self._changed = changed
+        self._failed = failed
+        self._done = Event()
+        self._last = fingerprint.take()
+        self._thread = Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop, soon."""
+        self._done.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        listening: psycopg.Connection[tuple[object, ...]] | None = None
+        while not self._done.is_set():
+            try:
+                if listening is None:
+                    listening = connect(self._dsn, autocommit=True, application_name="vallum-watch")
+                    listening.execute(f"LISTEN {CHANNEL}".encode())
+                for _ in listening.notifies(timeout=_EVERY, stop_after=1):
+                    pass
+                self._look()
+            except (VallumError, psycopg.Error) as error:
+                listening = None
+                _LOG.warning("policy and users cannot be looked at", extra={"kind": type(error).__name__})
+                self._done.wait(_EVERY)
+            except Exception as error:
+                _LOG.error("policy and users cannot be read", extra={"kind": type(error).__name__})
+                self._done.wait(_EVERY)
+        if listening is not None:
+            listening.close()
+
+    def _look(self) -> None:
+        found = self._fingerprint.take()
+        if found == self._last:
+            return
+        try:
+            self._fingerprint = self._changed()
+        except Exception:
+            self._failed()
+            raise
+        self._last = found
+        _LOG.info("policy and users were read anew")

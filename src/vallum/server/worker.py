@@ -1,0 +1,211 @@
+"""One worker: opens the application, keeps it up to date, and is the ASGI application that is served."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final
+
+from vallum.enforce import Application
+from vallum.identity import Authenticator
+from vallum.identity.odoo import OdooAuthenticator
+from vallum.kernel import Clock, ConnectionFailed, Settings, SettingsError, SystemClock
+from vallum.postgres import ThreadDatabase
+from vallum.server import log
+from vallum.server.addresses import Addresses
+from vallum.server.exchange import ASGI, Receive, Scope, Send
+from vallum.server.fingerprint import Fingerprint
+from vallum.server.limits import Rate, counters
+from vallum.server.metrics import Metrics
+from vallum.server.middleware import STACK
+from vallum.server.options import Options
+from vallum.server.router import Router
+from vallum.server.service import Service, State
+from vallum.server.sessions import Sessions
+from vallum.server.signin import SignIn
+from vallum.server.watch import Watch
+
+if TYPE_CHECKING:
+    from vallum.facade import Vallum
+
+__all__ = ["Plan", "build", "named_database", "opened"]
+
+_LOG: Final = logging.getLogger("vallum.server")
+_TIMEOUT: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What all workers are told. `store`: the DSN of Vallum's own tables."""
+
+    settings: Settings
+    store: str
+
+    def __call__(self) -> ASGI:
+        """The ASGI application of a worker, made in its process."""
+        log.configure()
+        return build(self)
+
+
+def opened(settings: Settings) -> Vallum:
+    """The application of the settings, opened.
+
+    Raises: SettingsError, and what `vallum.open` raises.
+    """
+    from vallum.facade import open
+
+    if settings.dsn is None:
+        raise SettingsError("no database is given", fix="give --dsn postgresql://… or set VALLUM_DSN")
+    return open(
+        settings.dsn,
+        registry=settings.registry,
+        metadata=settings.metadata,
+        policy=settings.policy or None,
+        odoo_version=settings.odoo_version,
+        statement_timeout=settings.statement_timeout or _TIMEOUT,
+    )
+
+
+class _Worker:
+    """What is around the stack: the lifespan."""
+
+    def __init__(self, app: ASGI, close: Callable[[], None]) -> None:
+        self._app = app
+        self._close = close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, or begin and end."""
+        if scope["type"] == "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "lifespan":
+            raise RuntimeError("only HTTP is served")
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self._close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def build(plan: Plan) -> ASGI:
+    """The ASGI application of one worker. Waits for the databases, where they do not answer yet.
+
+    Raises: SettingsError, and what `vallum.open` raises.
+    """
+    settings, clock = plan.settings, SystemClock()
+    timeout = settings.statement_timeout or _TIMEOUT
+    database = ThreadDatabase(
+        settings.dsn or "", readonly=True, statement_timeout=timeout, application_name="vallum-server"
+    )
+    store = ThreadDatabase(
+        plan.store, readonly=False, statement_timeout=timeout, application_name="vallum-store"
+    )
+    state = _patiently(lambda: _state(settings, database, clock))
+    service = _service(settings, state, database, store, clock)
+
+    def changed() -> Fingerprint:
+        service.learn(_state(settings, database, clock))
+        return _fingerprint(settings, database, service.application)
+
+    watch = _patiently(
+        lambda: Watch(
+            settings.dsn or "",
+            _fingerprint(settings, database, state.application),
+            changed,
+            lambda: service.learn(None),
+        )
+    )
+    watch.start()
+    from vallum.server.pages import pages
+
+    options = Options.of(settings, Metrics())
+    router = Router(service, pages(service), settings.threads)
+    app: ASGI = router
+    for layer in reversed(STACK):
+        app = layer(app, options)
+
+    def close() -> None:
+        router.close()
+        watch.close()
+        database.close()
+        store.close()
+
+    return _Worker(app, close)
+
+
+def _patiently(make: Callable[[], Any]) -> Any:
+    """What `make` makes, as soon as the database answers."""
+    while True:
+        try:
+            return make()
+        except ConnectionFailed:
+            _LOG.warning("waiting for the database")
+            Event().wait(1)
+
+
+def _state(settings: Settings, database: ThreadDatabase, clock: Clock) -> State:
+    with opened(settings) as found:
+        known = found.application
+        application = Application(
+            database, known.schema, known.policy, known.directory, named=known.named, clock=clock
+        )
+    languages = None
+    if "res.lang" in application.schema:
+        languages = frozenset(code for (code,) in database.rows("SELECT code FROM res_lang WHERE active"))
+    return State(application, languages)
+
+
+def _fingerprint(settings: Settings, database: ThreadDatabase, application: Application) -> Fingerprint:
+    files: Sequence[Path] = [*settings.policy, *([settings.registry] if settings.registry else [])]
+    return Fingerprint(database, application, files)
+
+
+def _service(
+    settings: Settings, state: State, database: ThreadDatabase, store: ThreadDatabase, clock: Clock
+) -> Service:
+    of_odoo = settings.metadata is None
+    authenticator, mark = _authenticator(settings, database, store, clock)
+    where = settings.limits or ("memory" if settings.workers == 1 else "postgres")
+    kept = counters(where, store, clock)
+
+    def report(event: str, client: Any, details: dict[str, Any]) -> None:
+        log.write(event, {"request_id": client.request_id, "client": client.address, **details}, clock)
+
+    login = Rate(settings.login_rate, settings.login_burst)
+    return Service(
+        state=state,
+        signin=SignIn(authenticator, kept, login, clock, report),
+        sessions=Sessions(store, clock, mark),
+        counters=kept,
+        api_rate=Rate(settings.api_rate, settings.api_burst),
+        addresses=Addresses.parse(settings.addresses),
+        database_name=settings.database_name or named_database(settings.dsn or ""),
+        version=state.application.schema.version,
+        of_odoo=of_odoo,
+        writable=False,
+        max_rows=settings.max_rows,
+        protocols=frozenset(settings.protocols),
+    )
+
+
+def named_database(dsn: str) -> str:
+    """The name of the database of a DSN."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    found = conninfo_to_dict(dsn)
+    return str(found.get("dbname") or found.get("user") or "")
+
+
+def _authenticator(
+    settings: Settings, database: ThreadDatabase, store: ThreadDatabase, clock: Clock
+) -> tuple[Authenticator, Callable[[int], bytes]]:
+    """Who knows the users, and what tells that a user's credentials have changed."""
+    if settings.metadata is None:
+        odoo = OdooAuthenticator(database, clock)
+        return odoo, odoo.mark
+    raise SettingsError(
+        "the users of an application of one's own cannot sign in yet", fix="attach an Odoo database"
+    )
