@@ -1,47 +1,35 @@
-"""Fixtures of single sign-on: a store with its tables, plain accounts, a clock."""
+"""Fixtures: `world`, an identity over a database of its own, with a clock that stands still."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from tests.support.sso_accounts import PlainAccounts
-from vallum.identity.sso.providers import Provider, parse
-from vallum.identity.sso.store import save_provider
+from tests.identity.world import START, World
 from vallum.kernel import FixedClock
-from vallum.postgres import Database
-from vallum.postgres.migrations import migrate
+from vallum.postgres import EmbeddedServer
 
-
-@dataclass
-class World:
-    """What a sign-in works with."""
-
-    store: Database
-    accounts: PlainAccounts
-    clock: FixedClock
-
-    def provider(self, **given: object) -> Provider:
-        """Write a provider down."""
-        provider = parse(dict(given))
-        with self.store.transaction() as tx:
-            save_provider(tx, provider, self.clock.now())
-        return provider
-
-    def rows(self, statement: str, *values: object) -> list[tuple[object, ...]]:
-        """Look into a table."""
-        return self.store.rows(statement, values)
+Maker = Callable[..., World]
 
 
 @pytest.fixture
-def world(pg_dsn: str) -> Iterator[World]:
-    """An empty store, at the present instant: real providers have clocks of their own."""
-    with Database(pg_dsn, readonly=False) as store:
-        accounts = PlainAccounts()
-        with store.transaction() as tx:
-            migrate(tx, "sso")
-            accounts.make_tables(tx)
-        yield World(store, accounts, FixedClock(datetime.now(UTC)))
+def new_world(pg_server: EmbeddedServer) -> Iterator[Maker]:
+    """Makes worlds with settings of one's own."""
+    made: list[World] = []
+
+    def make(**settings: Any) -> World:
+        world = World.make(pg_server, FixedClock(START), settings)
+        made.append(world)
+        return world
+
+    yield make
+    for world in made:
+        world.close()
+
+
+@pytest.fixture
+def world(new_world: Maker) -> World:
+    """An identity with the settings one gets when one sets nothing, but for cheap hashes."""
+    return new_world()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vallum.cli import access, check, demo, odoo, records, roles, serve
+from vallum.cli import access, check, demo, group, key, odoo, records, roles, serve, user
 from vallum.cli.failure import ERROR, usage_error
 from vallum.cli.options import command, examples
 from vallum.cli.shell import Shell
@@ -33,6 +33,9 @@ app = typer.Typer(
 app.add_typer(access.app)
 app.add_typer(odoo.app)
 app.add_typer(roles.app)
+app.add_typer(user.app)
+app.add_typer(group.app)
+app.add_typer(key.app)
 records.register(app)
 check.register(app)
 demo.register(app)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from vallum.kernel.errors import SettingsError
 
@@ -30,6 +31,8 @@ __all__ = [
     "path",
     "paths",
     "seconds",
+    "secret",
+    "table",
     "text",
     "texts",
     "url_or",
@@ -138,6 +141,29 @@ def _items(given: Given) -> list[object]:
     if isinstance(raw, str):
         return [part.strip() for part in raw.split(",") if part.strip()]
     return list(raw) if isinstance(raw, list | tuple) else [raw]
+
+
+def secret(given: Given) -> str:
+    """A secret: from the environment alone."""
+    if given.from_file:
+        raise SettingsError(
+            "a secret stands in the file",
+            where=given.where,
+            fix=f"remove it there and set {PREFIX}{given.key.upper()} instead",
+        )
+    return given.text()
+
+
+def table(given: Given) -> Mapping[str, Any]:
+    """A table, or TOML's text of one, as the environment has it."""
+    if isinstance(given.raw, str):
+        try:
+            return tomllib.loads(given.raw)
+        except tomllib.TOMLDecodeError:
+            raise given.refuse("a table", fix='write TOML: passwords.policy = "guide"') from None
+    if not isinstance(given.raw, dict):
+        raise given.refuse("a table")
+    return given.raw
 
 
 def text(given: Given) -> str:

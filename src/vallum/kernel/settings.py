@@ -32,6 +32,8 @@ from vallum.kernel.given import (
     path,
     paths,
     seconds,
+    secret,
+    table,
     text,
     texts,
     url_or,
@@ -81,6 +83,10 @@ class Settings:
     login_burst: int = 3
     api_rate: int = 60
     api_burst: int = 20
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    secret: str | None = field(default=None, repr=False)
+    secret_file: Path | None = None
+    mail_password: str | None = field(default=None, repr=False)
     data_dir: Path
     project: Path
 
@@ -155,6 +161,10 @@ _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
         "login_burst": _Setting(whole(1, 1_000_000), "of them at once"),
         "api_rate": _Setting(whole(1, 100_000_000), "calls a minute, of a key and of an address"),
         "api_burst": _Setting(whole(1, 100_000_000), "of them at once"),
+        "identity": _Setting(table, "sign-in: a table of its own, see docs/how-to/accounts.md"),
+        "secret": _Setting(secret, "the secret of sign-in in base64, 32 bytes; not in the file"),
+        "secret_file": _Setting(path, "the file with that secret, made where it is missing"),
+        "mail_password": _Setting(secret, "the password for the mail server; not in the file"),
         "data_dir": _Setting(path, "where Vallum keeps its own data, the embedded PostgreSQL among them"),
     }
 )

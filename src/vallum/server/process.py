@@ -54,6 +54,7 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
     with _store(settings) as store:
         with connect(store, readonly=False, autocommit=True) as connection:
             migrate(connection, "server")
+            migrate(connection, "identity")
         cert = None if settings.plain_http else _certificate(settings)
         host, port = settings.listen
         shown = f"[{host}]" if ":" in host else host

@@ -208,7 +208,7 @@ class Service:
                 )
         whose = f"key:{verdict.key_id}" if verdict.key_id is not None else f"user:{verdict.user_id}"
         waits = [
-            self.counters.take(f"api:{whose}", self.api_rate),
+            self.counters.take(f"api:{whose}", self._rate(verdict)),
             self.counters.take(f"api:address:{network_of(client.address)}", self.api_rate),
         ]
         found = [wait for wait in waits if wait is not None]
@@ -220,6 +220,12 @@ class Service:
                 fix="wait before the next one",
                 retry_after=max(found),
             )
+
+    def _rate(self, verdict: Verdict) -> Rate:
+        """The rate of a key that has one of its own; it is never more than everyone's."""
+        if verdict.key_rate is None or verdict.key_rate >= self.api_rate.per_minute:
+            return self.api_rate
+        return Rate(verdict.key_rate, min(self.api_rate.burst, verdict.key_rate))
 
     # What happens around a call
 

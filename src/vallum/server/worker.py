@@ -10,8 +10,6 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 from vallum.enforce import Application
-from vallum.identity import Authenticator
-from vallum.identity.odoo import OdooAuthenticator
 from vallum.kernel import Clock, ConnectionFailed, Settings, SettingsError, SystemClock
 from vallum.postgres import ThreadDatabase
 from vallum.server import log
@@ -22,6 +20,7 @@ from vallum.server.limits import Rate, counters
 from vallum.server.metrics import Metrics
 from vallum.server.middleware import STACK
 from vallum.server.options import Options
+from vallum.server.people import People
 from vallum.server.router import Router
 from vallum.server.service import Service, State
 from vallum.server.sessions import Sessions
@@ -103,17 +102,19 @@ def build(plan: Plan) -> ASGI:
     store = ThreadDatabase(
         plan.store, readonly=False, statement_timeout=timeout, application_name="vallum-store"
     )
-    state = _patiently(lambda: _state(settings, database, clock))
-    service = _service(settings, state, database, store, clock)
+    people = People(settings, store, database, clock, lambda: service.application)
+    state = _patiently(lambda: _state(settings, database, clock, people))
+    service = _service(settings, state, store, clock, people)
+    people.start()
 
     def changed() -> Fingerprint:
-        service.learn(_state(settings, database, clock))
-        return _fingerprint(settings, database, service.application)
+        service.learn(_state(settings, database, clock, people))
+        return _fingerprint(settings, database, service.application, people)
 
     watch = _patiently(
         lambda: Watch(
             settings.dsn or "",
-            _fingerprint(settings, database, state.application),
+            _fingerprint(settings, database, state.application, people),
             changed,
             lambda: service.learn(None),
         )
@@ -130,6 +131,7 @@ def build(plan: Plan) -> ASGI:
     def close() -> None:
         router.close()
         watch.close()
+        people.close()
         database.close()
         store.close()
 
@@ -146,28 +148,28 @@ def _patiently(make: Callable[[], Any]) -> Any:
             Event().wait(1)
 
 
-def _state(settings: Settings, database: ThreadDatabase, clock: Clock) -> State:
+def _state(settings: Settings, database: ThreadDatabase, clock: Clock, people: People) -> State:
     with opened(settings) as found:
         known = found.application
-        application = Application(
-            database, known.schema, known.policy, known.directory, named=known.named, clock=clock
-        )
+        users = people.widened(known.directory, known.policy)
+        application = Application(database, known.schema, known.policy, users, named=known.named, clock=clock)
     languages = None
     if "res.lang" in application.schema:
         languages = frozenset(code for (code,) in database.rows("SELECT code FROM res_lang WHERE active"))
     return State(application, languages)
 
 
-def _fingerprint(settings: Settings, database: ThreadDatabase, application: Application) -> Fingerprint:
+def _fingerprint(
+    settings: Settings, database: ThreadDatabase, application: Application, people: People
+) -> Fingerprint:
     files: Sequence[Path] = [*settings.policy, *([settings.registry] if settings.registry else [])]
-    return Fingerprint(database, application, files)
+    return Fingerprint(database, application, files, people.given)
 
 
 def _service(
-    settings: Settings, state: State, database: ThreadDatabase, store: ThreadDatabase, clock: Clock
+    settings: Settings, state: State, store: ThreadDatabase, clock: Clock, people: People
 ) -> Service:
     of_odoo = settings.metadata is None
-    authenticator, mark = _authenticator(settings, database, store, clock)
     where = settings.limits or ("memory" if settings.workers == 1 else "postgres")
     kept = counters(where, store, clock)
 
@@ -177,8 +179,8 @@ def _service(
     login = Rate(settings.login_rate, settings.login_burst)
     return Service(
         state=state,
-        signin=SignIn(authenticator, kept, login, clock, report),
-        sessions=Sessions(store, clock, mark),
+        signin=SignIn(people.authenticator, kept, login, clock, report),
+        sessions=Sessions(store, clock, people.mark),
         counters=kept,
         api_rate=Rate(settings.api_rate, settings.api_burst),
         addresses=Addresses.parse(settings.addresses),
@@ -197,15 +199,3 @@ def named_database(dsn: str) -> str:
 
     found = conninfo_to_dict(dsn)
     return str(found.get("dbname") or found.get("user") or "")
-
-
-def _authenticator(
-    settings: Settings, database: ThreadDatabase, store: ThreadDatabase, clock: Clock
-) -> tuple[Authenticator, Callable[[int], bytes]]:
-    """Who knows the users, and what tells that a user's credentials have changed."""
-    if settings.metadata is None:
-        odoo = OdooAuthenticator(database, clock)
-        return odoo, odoo.mark
-    raise SettingsError(
-        "the users of an application of one's own cannot sign in yet", fix="attach an Odoo database"
-    )

@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.identity.conftest import World
 from tests.support.certificates import authority, self_signed, signed_by
 from tests.support.node import node_program
+from tests.support.sso_world import World
 from vallum.identity.saml.flow import SamlFlow, Sent
 from vallum.identity.saml.metadata import read_provider
 from vallum.identity.saml.request import ServiceKey

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.identity.conftest import World
 from tests.support.scim import Directory
+from tests.support.sso_world import World, world
+
+__all__ = ["RULES", "corp", "world"]
 
 RULES = [
     {"value": "Sales", "groups": ["sales_team.group_sale_salesman"]},

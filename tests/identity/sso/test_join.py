@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.identity.conftest import World
 from tests.identity.oidc.tokens import ISSUER, provider
+from tests.support.sso_world import World
 from vallum.identity.accounts_port import Account, Person
 from vallum.identity.sso import store
 from vallum.identity.sso.errors import NoSuchProvider, ProviderMisconfigured, SignInRefused

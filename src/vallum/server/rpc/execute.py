@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from vallum.identity import Verdict
-from vallum.kernel import UnknownModel
+from vallum.kernel import Operation, UnknownModel
 from vallum.server.rpc import export, grouping, reading, rights, writing
 from vallum.server.rpc.context import Context
 from vallum.server.rpc.faults import ACCESS_ERROR, RpcError
@@ -24,6 +24,8 @@ __all__ = ["execute", "method_of", "run"]
 
 # The modules that put methods into the table.
 MODULES: Final = (export, grouping, reading, rights, writing)
+# What a method that writes does; all others of them change records.
+_OPERATIONS: Final = {"create": Operation.CREATE, "copy": Operation.CREATE, "unlink": Operation.UNLINK}
 _MODEL: Final = re.compile(r"[a-z0-9_.]{1,128}")
 
 
@@ -81,7 +83,8 @@ def run(
 
 def _check_key(verdict: Verdict, model: str, method: Method) -> None:
     """What the key that was shown is restricted to."""
-    if verdict.key_models is not None and model not in verdict.key_models:
-        raise RpcError(f"the key is not for `{model}`", name=ACCESS_ERROR, status=HTTPStatus.FORBIDDEN)
-    if verdict.key_readonly and method.writes:
-        raise RpcError("the key is for reading only", name=ACCESS_ERROR, status=HTTPStatus.FORBIDDEN)
+    operation = _OPERATIONS.get(method.name, Operation.WRITE) if method.writes else Operation.READ
+    if not verdict.covers(model, operation):
+        raise RpcError(
+            f"the key is not for `{model}` to {operation}", name=ACCESS_ERROR, status=HTTPStatus.FORBIDDEN
+        )

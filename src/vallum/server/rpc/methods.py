@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 from vallum.server.rpc.faults import ACCESS_ERROR, RpcError
 
 if TYPE_CHECKING:
-    from vallum.server.service import Service
-
     from vallum.facade import Session
     from vallum.server.rpc.context import Context
+    from vallum.server.service import Service
 
 __all__ = ["METHODS", "Call", "Method", "bind", "find", "serves", "table"]
 

@@ -1,0 +1,5 @@
+"""The fixture `world`."""
+
+from tests.support.sso_world import world
+
+__all__ = ["world"]
