@@ -78,7 +78,7 @@ def serving(
     folder: Path,
     *,
     dsn: str,
-    store: str,
+    store: str | None,
     settings: Mapping[str, object] | None = None,
     secure: bool = True,
     workers: int = 1,
@@ -101,7 +101,7 @@ def serving(
         **(settings or {}),
     }
     environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    environ |= {f"VALLUM_{name.upper()}": str(value) for name, value in given.items()}
+    environ |= {f"VALLUM_{name.upper()}": str(value) for name, value in given.items() if value is not None}
     environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     with log.open("wb") as out:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The fixture `world` of single sign-on: a store with its tables, plain accounts, a clock."""
+"""Fixture `world` of single sign-on: a store with its tables, plain accounts, a clock."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from vallum.identity.sso.store import save_provider
 from vallum.kernel import FixedClock
 from vallum.postgres import Database
 from vallum.postgres.migrations import migrate
-
-__all__ = ["World", "world"]
 
 
 @dataclass

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
             "vallum serve --dsn postgresql:///odoo --registry registry.json.gz",
             "vallum serve --listen 0.0.0.0:8443 --host erp.example.com --workers 4",
             "vallum serve --plain-http --listen 127.0.0.1:8069",
-            note="The first start makes a CA and a certificate, and says where the CA is, for clients to trust. "
+            note="The first start makes a CA and a certificate, and says where the CA is, to be trusted. "
             "All settings of the server, limits and address lists among them: docs/how-to/serve.md.",
         ),
     )(serve)

@@ -91,7 +91,7 @@ class Fingerprint:
         user = application.schema.models.get("res.users")
         if user is not None and "partner_id" in user.fields and "res.partner" in application.schema:
             parts.append(sql.SQL("{}").format(sql.SQL(_CONTACTS)))
-        return sql.SQL(" UNION ALL ").join(parts or [sql.SQL("SELECT 0, 0")])
+        return sql.SQL(" UNION ALL ").join(parts or [sql.SQL("SELECT 0, {}").format(sql.Literal(0))])
 
     def _of_files(self) -> tuple[tuple[str, int, int], ...]:
         found = []

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import Path
 from threading import Event, Thread
 from typing import Final
 
+from vallum.identity.opening import keyring_of, store_of
 from vallum.kernel import Settings, SettingsError, SystemClock
-from vallum.postgres import EmbeddedServer, connect
+from vallum.postgres import Database, connect
 from vallum.postgres.migrations import migrate
 from vallum.server.addresses import Addresses
 from vallum.server.metrics import exporter
@@ -49,12 +49,18 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
     Raises: SettingsError, ConnectionFailed, and what `vallum.open` raises.
     """
     _check(settings)
-    with opened(settings) as found:
+    if settings.dsn is None:
+        raise SettingsError("no database is given", fix="give --dsn postgresql://… or set VALLUM_DSN")
+    with Database(settings.dsn) as database:
+        found = opened(settings, database)
         users, version = len(found.users), found.schema.version
-    with _store(settings) as store:
+    with store_of(settings) as store:
         with connect(store, readonly=False, autocommit=True) as connection:
-            migrate(connection, "server")
-            migrate(connection, "identity")
+            for area in ("server",) if settings.metadata is None else ("server", "enforce", "identity"):
+                migrate(connection, area)
+        if settings.metadata is not None:
+            # Made here, so that all workers find the same.
+            keyring_of(settings)
         cert = None if settings.plain_http else _certificate(settings)
         host, port = settings.listen
         shown = f"[{host}]" if ":" in host else host
@@ -77,7 +83,7 @@ def run(ready: Prepared) -> None:
             port=settings.listen[1],
             interface=Interfaces.ASGI,
             workers=settings.workers,
-            loop=Loops.asyncio,
+            loop=Loops.uvloop,
             http=HTTPModes.auto,
             websockets=False,
             http1_settings=HTTP1Settings(
@@ -152,19 +158,3 @@ def _renew(settings: Settings, done: Event) -> None:
         if path.read_bytes() != before:
             _LOG.info("the certificate was renewed")
             os.kill(os.getpid(), signal.SIGHUP)
-
-
-@contextmanager
-def _store(settings: Settings) -> Iterator[str]:
-    """The DSN of Vallum's own tables, on a server of its own where an Odoo is attached."""
-    if settings.store is not None:
-        yield settings.store
-    elif settings.metadata is not None:
-        yield settings.dsn or ""
-    else:
-        with EmbeddedServer(_folder(settings)) as server:
-            yield server.create_database("vallum", if_missing=True)
-
-
-def _folder(settings: Settings) -> Path:
-    return settings.data_dir / "store"

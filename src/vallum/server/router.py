@@ -30,7 +30,7 @@ ROUTES: Final[tuple[tuple[str, str, str, Handler], ...]] = (
     ("/web/dataset/call", "jsonrpc", "/web/dataset", jsonrpc.web),
     ("/web/session/", "jsonrpc", "/web/session", jsonrpc.web),
     ("/web/webclient/version_info", "jsonrpc", "/web/webclient", jsonrpc.web),
-    ("/xmlrpc/2/", "xmlrpc", "/xmlrpc/2", xmlrpc.handle),
+    ("/xmlrpc/", "xmlrpc", "/xmlrpc", xmlrpc.handle),
 )
 _POSTED: Final = frozenset({"jsonrpc", "xmlrpc"})
 _WAITING_PER_THREAD: Final = 64

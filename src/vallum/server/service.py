@@ -25,7 +25,7 @@ from vallum.server.addresses import Addresses
 from vallum.server.limits import Counters, Rate
 from vallum.server.rpc.context import Context
 from vallum.server.rpc.faults import UNAVAILABLE_NAME, RpcError
-from vallum.server.rpc.methods import METHODS, Call, Method
+from vallum.server.rpc.methods import METHODS
 from vallum.server.sessions import Sessions
 from vallum.server.signin import SignIn, denied, network_of
 
@@ -207,8 +207,9 @@ class Service:
                     status=HTTPStatus.FORBIDDEN,
                 )
         whose = f"key:{verdict.key_id}" if verdict.key_id is not None else f"user:{verdict.user_id}"
+        own = self.api_rate if verdict.key_rate is None else Rate(verdict.key_rate, self.api_rate.burst)
         waits = [
-            self.counters.take(f"api:{whose}", self._rate(verdict)),
+            self.counters.take(f"api:{whose}", own),
             self.counters.take(f"api:address:{network_of(client.address)}", self.api_rate),
         ]
         found = [wait for wait in waits if wait is not None]
@@ -221,29 +222,7 @@ class Service:
                 retry_after=max(found),
             )
 
-    def _rate(self, verdict: Verdict) -> Rate:
-        """The rate of a key that has one of its own; it is never more than everyone's."""
-        if verdict.key_rate is None or verdict.key_rate >= self.api_rate.per_minute:
-            return self.api_rate
-        return Rate(verdict.key_rate, min(self.api_rate.burst, verdict.key_rate))
-
-    # What happens around a call
-
-    def before(self, method: Method) -> None:
-        """Called before a method runs."""
-
-    def writer(self, call: Call) -> Any:
-        """What creates, writes and deletes as the call's user.
-
-        Raises: RpcError, where nothing is written.
-        """
-        if not self.writable:
-            raise RpcError(
-                f"`{call.model}` is only read here",
-                name="odoo.exceptions.UserError",
-                status=HTTPStatus.FORBIDDEN,
-            )
-        return call.session
+    # What the log says
 
     def named(self, model: Any, method: Any) -> dict[str, str]:
         """What the log says of a call; nothing that is no name of a model or method."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from vallum.enforce import Application
-from vallum.kernel import Clock, ConnectionFailed, Settings, SettingsError, SystemClock
-from vallum.postgres import ThreadDatabase
+from vallum.identity import LocalAuthenticator, OdooAuthenticator, OfApplication, open_identity
+from vallum.kernel import Clock, ConnectionFailed, Settings, SystemClock
+from vallum.postgres import Database, ThreadDatabase
 from vallum.server import log
 from vallum.server.addresses import Addresses
 from vallum.server.exchange import ASGI, Receive, Scope, Send
@@ -20,7 +22,6 @@ from vallum.server.limits import Rate, counters
 from vallum.server.metrics import Metrics
 from vallum.server.middleware import STACK
 from vallum.server.options import Options
-from vallum.server.people import People
 from vallum.server.router import Router
 from vallum.server.service import Service, State
 from vallum.server.sessions import Sessions
@@ -49,22 +50,22 @@ class Plan:
         return build(self)
 
 
-def opened(settings: Settings) -> Vallum:
-    """The application of the settings, opened.
+def opened(settings: Settings, database: Database) -> Vallum:
+    """The application of the settings, over a database.
 
     Raises: SettingsError, and what `vallum.open` raises.
     """
-    from vallum.facade import open
+    from vallum.facade import open_over
 
-    if settings.dsn is None:
-        raise SettingsError("no database is given", fix="give --dsn postgresql://… or set VALLUM_DSN")
-    return open(
-        settings.dsn,
+    if settings.metadata is not None and str(settings.project) not in sys.path:
+        # As with every tool that loads an application by name; what is installed has precedence.
+        sys.path.append(str(settings.project))
+    return open_over(
+        database,
         registry=settings.registry,
         metadata=settings.metadata,
         policy=settings.policy or None,
         odoo_version=settings.odoo_version,
-        statement_timeout=settings.statement_timeout or _TIMEOUT,
     )
 
 
@@ -97,24 +98,25 @@ def build(plan: Plan) -> ASGI:
     settings, clock = plan.settings, SystemClock()
     timeout = settings.statement_timeout or _TIMEOUT
     database = ThreadDatabase(
-        settings.dsn or "", readonly=True, statement_timeout=timeout, application_name="vallum-server"
+        settings.dsn or "",
+        readonly=settings.metadata is None,
+        statement_timeout=timeout,
+        application_name="vallum-server",
     )
     store = ThreadDatabase(
         plan.store, readonly=False, statement_timeout=timeout, application_name="vallum-store"
     )
-    people = People(settings, store, database, clock, lambda: service.application)
-    state = _patiently(lambda: _state(settings, database, clock, people))
-    service = _service(settings, state, store, clock, people)
-    people.start()
+    state = _patiently(lambda: _state(settings, database))
+    service = _service(settings, state, database, store, clock)
 
     def changed() -> Fingerprint:
-        service.learn(_state(settings, database, clock, people))
-        return _fingerprint(settings, database, service.application, people)
+        service.learn(_state(settings, database))
+        return _fingerprint(settings, database, service.application)
 
     watch = _patiently(
         lambda: Watch(
             settings.dsn or "",
-            _fingerprint(settings, database, state.application, people),
+            _fingerprint(settings, database, state.application),
             changed,
             lambda: service.learn(None),
         )
@@ -123,7 +125,7 @@ def build(plan: Plan) -> ASGI:
     from vallum.server.pages import pages
 
     options = Options.of(settings, Metrics())
-    router = Router(service, pages(service), settings.threads)
+    router = Router(service, cast("ASGI", pages(service)), settings.threads)
     app: ASGI = router
     for layer in reversed(STACK):
         app = layer(app, options)
@@ -131,7 +133,6 @@ def build(plan: Plan) -> ASGI:
     def close() -> None:
         router.close()
         watch.close()
-        people.close()
         database.close()
         store.close()
 
@@ -148,28 +149,26 @@ def _patiently(make: Callable[[], Any]) -> Any:
             Event().wait(1)
 
 
-def _state(settings: Settings, database: ThreadDatabase, clock: Clock, people: People) -> State:
-    with opened(settings) as found:
-        known = found.application
-        users = people.widened(known.directory, known.policy)
-        application = Application(database, known.schema, known.policy, users, named=known.named, clock=clock)
+def _state(settings: Settings, database: ThreadDatabase) -> State:
+    application = opened(settings, database).application
     languages = None
     if "res.lang" in application.schema:
         languages = frozenset(code for (code,) in database.rows("SELECT code FROM res_lang WHERE active"))
     return State(application, languages)
 
 
-def _fingerprint(
-    settings: Settings, database: ThreadDatabase, application: Application, people: People
-) -> Fingerprint:
+def _fingerprint(settings: Settings, database: ThreadDatabase, application: Application) -> Fingerprint:
     files: Sequence[Path] = [*settings.policy, *([settings.registry] if settings.registry else [])]
-    return Fingerprint(database, application, files, people.given)
+    return Fingerprint(database, application, files)
 
 
 def _service(
-    settings: Settings, state: State, store: ThreadDatabase, clock: Clock, people: People
+    settings: Settings, state: State, database: ThreadDatabase, store: ThreadDatabase, clock: Clock
 ) -> Service:
     of_odoo = settings.metadata is None
+    known: list[Service] = []
+    source = OfApplication(lambda: known[0].application.policy, lambda: known[0].directory)
+    authenticator = _authenticator(settings, database, store, source, clock)
     where = settings.limits or ("memory" if settings.workers == 1 else "postgres")
     kept = counters(where, store, clock)
 
@@ -177,20 +176,22 @@ def _service(
         log.write(event, {"request_id": client.request_id, "client": client.address, **details}, clock)
 
     login = Rate(settings.login_rate, settings.login_burst)
-    return Service(
+    service = Service(
         state=state,
-        signin=SignIn(people.authenticator, kept, login, clock, report),
-        sessions=Sessions(store, clock, people.mark),
+        signin=SignIn(authenticator, kept, login, clock, report),
+        sessions=Sessions(store, clock, authenticator.mark),
         counters=kept,
         api_rate=Rate(settings.api_rate, settings.api_burst),
         addresses=Addresses.parse(settings.addresses),
         database_name=settings.database_name or named_database(settings.dsn or ""),
         version=state.application.schema.version,
         of_odoo=of_odoo,
-        writable=False,
+        writable=not of_odoo,
         max_rows=settings.max_rows,
         protocols=frozenset(settings.protocols),
     )
+    known.append(service)
+    return service
 
 
 def named_database(dsn: str) -> str:
@@ -199,3 +200,12 @@ def named_database(dsn: str) -> str:
 
     found = conninfo_to_dict(dsn)
     return str(found.get("dbname") or found.get("user") or "")
+
+
+def _authenticator(
+    settings: Settings, database: ThreadDatabase, store: ThreadDatabase, source: OfApplication, clock: Clock
+) -> OdooAuthenticator | LocalAuthenticator:
+    """Who knows the users: Odoo, or Vallum's own accounts where the application is one's own."""
+    if settings.metadata is None:
+        return OdooAuthenticator(database, clock)
+    return LocalAuthenticator(open_identity(store, settings, clock=clock, source=source))

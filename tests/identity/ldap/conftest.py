@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from tests.support.directories import ActiveDirectory, RealDirectory, active_directory, slapd
-from tests.support.sso_world import World, world
+from tests.support.sso_world import World
+from tests.support.sso_world import world as world
 from vallum.identity.ldap.signin import LdapFlow
 from vallum.kernel import VallumError
-
-__all__ = ["PASSWORD", "Site", "ad", "generic", "open_ldap", "samba", "world"]
 
 PASSWORD = "Correct-Horse-9"
 _numbers = count(1)

@@ -16,23 +16,10 @@ import pytest
 
 from tests.support.certificates import authority, signed_by
 from tests.support.node import NodeProgram, node_program
-from tests.support.sso_world import World, world
+from tests.support.sso_world import World
+from tests.support.sso_world import world as world
 from vallum.identity.oidc.flow import OidcFlow, Redirect
 from vallum.identity.sso.join import SignedIn
-
-__all__ = [
-    "BASE",
-    "GROUPS",
-    "SECRET",
-    "Browser",
-    "Listener",
-    "RealProvider",
-    "SignOn",
-    "listener",
-    "real_providers",
-    "sign_on",
-    "world",
-]
 
 BASE = "https://vallum.example"
 SECRET = "a-secret-with:everything%20+&"

@@ -1,5 +1,3 @@
-"""The fixture `world`."""
+"""Fixture `world`: see `tests.support.sso_world`."""
 
-from tests.support.sso_world import world
-
-__all__ = ["world"]
+from tests.support.sso_world import world as world

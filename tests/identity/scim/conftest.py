@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support.scim import Directory
-from tests.support.sso_world import World, world
-
-__all__ = ["RULES", "corp", "world"]
+from tests.support.sso_world import World
+from tests.support.sso_world import world as world
 
 RULES = [
     {"value": "Sales", "groups": ["sales_team.group_sale_salesman"]},

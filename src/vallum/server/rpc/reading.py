@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from vallum.kernel import InvalidValue
+from vallum.kernel import AccessDenied, InvalidValue
 from vallum.schema import Field, Model
 from vallum.server.rpc.faults import RpcError
 from vallum.server.rpc.methods import Call, serves
+from vallum.server.rpc.models import IR_MODEL, fields_of_models
 from vallum.server.rpc.shapes import shape
 
 __all__ = ["ids_of", "readings"]
@@ -126,16 +127,20 @@ def name_search(
     call: Call, name: Any = "", domain: Any = None, operator: Any = "ilike", limit: Any = 100
 ) -> list[tuple[int, str | bool]]:
     """Ids and names of the records that are called so."""
-    found = call.session.name_search(
-        call.model, name or "", _domain(call, domain), operator, _most(call, limit)
-    )
+    condition, most = _domain(call, domain), _most(call, limit)
+    found = call.session.name_search(call.model, name or "", condition, operator, most)
     return _within(call, found, limit)
 
 
 @serves()
 def fields_get(call: Call, allfields: Any = None, attributes: Any = None) -> dict[str, dict[str, Any]]:
     """What a client needs to know of each field."""
-    found = call.session.fields_get(call.model, allfields or None)
+    try:
+        found = call.session.fields_get(call.model, allfields or None)
+    except AccessDenied:
+        if call.model != IR_MODEL:
+            raise
+        found = fields_of_models(call.session)
     model = call.session.application.schema.model(call.model)
     wanted = None if not attributes else frozenset(map(str, _list(attributes, "attributes")))
     described = {}
@@ -148,9 +153,7 @@ def fields_get(call: Call, allfields: Any = None, attributes: Any = None) -> dic
 @serves(on_records=True, versions=(18,))
 def exists(call: Call, ids: Any) -> list[int]:
     """Those of the records that are there, as far as the user may know."""
-    wanted = ids_of(ids)
-    found = set(call.session.search(call.model, [("id", "in", wanted)], active_test=False))
-    return [i for i in dict.fromkeys(wanted) if i in found]
+    return call.session.exists(call.model, ids_of(ids))
 
 
 def readings(call: Call, model: str, ids: list[int], fields: Any, *, classic: bool = True) -> Records:
