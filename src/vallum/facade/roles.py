@@ -26,7 +26,14 @@ from vallum.enforce.roles.catalogue import (
     read_entries,
     remember,
 )
-from vallum.enforce.roles.found import Relation, RolesRefused, is_open, read_relations, taken_roles
+from vallum.enforce.roles.found import (
+    Relation,
+    RolesRefused,
+    is_open,
+    read_relations,
+    side_doors,
+    taken_roles,
+)
 from vallum.enforce.roles.leftovers import sweep
 from vallum.enforce.roles.login import Login
 from vallum.enforce.roles.names import RoleNames
@@ -127,7 +134,7 @@ class Roles:
             def once() -> Applied:
                 with connection.transaction():
                     core.wait_for_locks(connection, lock_timeout)
-                    connection.execute("SELECT pg_advisory_xact_lock(hashtext('vallum.roles'))")
+                    core.alone(connection)
                     choice = self._choice(connection, users, writable, force)
                     plan, relations = self._plan(connection, choice, progress)
                     if not any(relation.mine for relation in relations.values()):
@@ -253,10 +260,10 @@ class Roles:
             poolers=pooling.poolers(connection),
             progress=progress,
         )
+        doors = side_doors(connection, schema)
         if is_open(connection, schema):
-            said = f"everybody may make tables and functions in {schema}: REVOKE CREATE from PUBLIC"
-            plan = replace(plan, warnings=(*plan.warnings, said))
-        return plan, relations
+            doors.append(f"everybody may make tables and functions in {schema}: REVOKE CREATE from PUBLIC")
+        return (replace(plan, warnings=(*plan.warnings, *doors)) if doors else plan), relations
 
     def _choice(self, connection: Connection, users: Users, writable: bool | None, force: bool) -> Choice:
         """What is asked for now; where nothing is, what was asked for last."""

@@ -6,6 +6,7 @@ One transaction: either the whole plan holds afterwards, or nothing has changed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -29,7 +30,7 @@ from vallum.enforce.roles.names import RoleNames
 from vallum.enforce.roles.plan import Plan
 from vallum.kernel import NO_PROGRESS, Progress
 
-__all__ = ["Changes", "Relation", "apply", "changes", "drop", "read_relations", "wait_for_locks"]
+__all__ = ["Changes", "Relation", "alone", "apply", "changes", "drop", "read_relations", "wait_for_locks"]
 
 Connection = psycopg.Connection[Any]
 T = TypeVar("T")
@@ -103,26 +104,31 @@ def apply(
     """
     with connection.transaction():
         wait_for_locks(connection, lock_timeout)
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext('vallum.roles'))")
+        alone(connection)
         todo = changes(connection, plan)
         if todo.is_empty:
             return todo
         check_rights(connection)
-        if todo.base:
-            sweep(connection, plan.names, plan.schema)
-        gone = {name for kind, name, _ in todo.undo if kind in ("role", "user")}
-        made = {i.name for i in todo.make if i.kind in ("role", "user")}
-        left = check_roles(connection, made - gone)
-        progress.start(len(todo.undo) + len(todo.make), "policies and roles")
-        _carry_out(connection, [undo_role(name) for name in left], "a role left behind")
-        if todo.base:
-            _carry_out(connection, [BASE], "the schema of helpers")
-        _undo(connection, todo.undo, progress)
-        _make(connection, plan, todo.make, progress)
-        if todo._moves_users:
-            connection.execute(FORGET_PLANS)
-        progress.done()
+        with _safe_names(connection):
+            _bring(connection, plan, todo, progress)
     return todo
+
+
+def _bring(connection: Connection, plan: Plan, todo: Changes, progress: Progress) -> None:
+    if todo.base:
+        sweep(connection, plan.names, plan.schema)
+    gone = {name for kind, name, _ in todo.undo if kind in ("role", "user")}
+    made = {i.name for i in todo.make if i.kind in ("role", "user")}
+    left = check_roles(connection, made - gone)
+    progress.start(len(todo.undo) + len(todo.make), "policies and roles")
+    _carry_out(connection, [undo_role(name) for name in left], "a role left behind")
+    if todo.base:
+        _carry_out(connection, [BASE], "the schema of helpers")
+    _undo(connection, todo.undo, progress)
+    _make(connection, plan, todo.make, progress)
+    if todo._moves_users:
+        connection.execute(FORGET_PLANS)
+    progress.done()
 
 
 def _undo(connection: Connection, stale: Sequence[tuple[str, str, str]], progress: Progress) -> None:
@@ -194,6 +200,47 @@ def wait_for_locks(connection: Connection, seconds: float | None) -> None:
     """How long this transaction waits for each table that others are using; None: as the server says."""
     if seconds is not None:
         connection.execute("SELECT set_config('lock_timeout', %s, true)", (f"{round(seconds * 1000)}ms",))
+
+
+def alone(connection: Connection) -> None:
+    """Let no other apply in until the transaction ends, by a lock that users of the database cannot take.
+
+    Raises: TablesInUse.
+    """
+    try:
+        if not is_applied(connection):
+            # Nobody can hold up what takes a group from them: so far nobody has one.
+            connection.execute("SELECT pg_advisory_xact_lock(hashtext('vallum.roles'))")
+        if is_applied(connection):
+            connection.execute(f"LOCK TABLE {HELPERS}.applied IN SHARE ROW EXCLUSIVE MODE")
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable) as error:
+        raise TablesInUse(
+            "another apply is at work; nothing was changed",
+            where=HELPERS,
+            fix="try again when it is done, or wait longer: --lock-timeout SECONDS",
+        ) from error
+
+
+# Where nobody makes things but the owner of the schema, and the role that asks.
+_SAFE: Final = """
+SELECT concat_ws(', ', 'pg_catalog', string_agg(quote_ident(n.nspname), ', ' ORDER BY s.place), 'pg_temp'),
+    current_setting('search_path')
+FROM unnest(current_schemas(false)) WITH ORDINALITY s(name, place)
+JOIN pg_namespace n ON n.nspname = s.name AND NOT EXISTS (
+    SELECT FROM aclexplode(n.nspacl) a LEFT JOIN pg_roles g ON g.oid = a.grantee
+    WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner AND g.rolsuper IS NOT TRUE
+    AND g.rolname IS DISTINCT FROM current_user)
+"""
+
+
+@contextmanager
+def _safe_names(connection: Connection) -> Iterator[None]:
+    """Take up no operator or function that somebody else has put where it would fit a policy better."""
+    row = connection.execute(_SAFE).fetchone()
+    safe, before = row or ("pg_catalog, pg_temp", "")
+    connection.execute("SELECT set_config('search_path', %s, true)", (safe,))
+    yield
+    connection.execute("SELECT set_config('search_path', %s, true)", (before,))
 
 
 def drop(connection: Connection, schema: str = "public", *, lock_timeout: float | None = None) -> int:

@@ -19,6 +19,8 @@ SHOWN: Final = "vallum"
 # What a record is made to refer to has to be readable: it runs as whoever writes, whose policies decide. So a
 # foreign key tells nothing of what is hidden.
 # The stamp cannot ask for `current_user`, which is its owner's: the role that was set, else who signed in.
+# A role without values, such as one that a user is in and may become, is an error: an empty set would open
+# what `!=` and `not in` shut. So are companies that leave none.
 # PL/pgSQL keeps its plans for a session, which SQL functions do not before PostgreSQL 18.
 _FIXED: Final = "LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
 
@@ -40,28 +42,49 @@ CREATE TABLE {HELPERS}.applied (
     position integer NOT NULL, kind text, name text, digest text NOT NULL, undo text NOT NULL,
     PRIMARY KEY (kind, name));
 CREATE VIEW {SHOWN}.login_roles AS SELECT user_id, role_name FROM {HELPERS}.users;
+REVOKE ALL ON ALL TABLES IN SCHEMA {HELPERS} FROM PUBLIC;
+REVOKE ALL ON {SHOWN}.login_roles FROM PUBLIC;
 """  # noqa: S608 - names of our own
 
 FUNCTIONS: Final = f"""
 CREATE OR REPLACE FUNCTION {HELPERS}.companies(who name) RETURNS integer[] {_FIXED} AS $$
-DECLARE wanted integer[] := string_to_array(nullif(current_setting('vallum.companies', true), ''), ',');
-BEGIN RETURN (
-    SELECT coalesce(
-        array_agg(c.company_id ORDER BY coalesce(array_position(wanted, c.company_id), c.company_id)), '{{}}')
-    FROM {HELPERS}.companies c
-    WHERE c.role_name = $1 AND (wanted IS NULL OR c.company_id = ANY (wanted)));
+DECLARE
+    wanted integer[] := string_to_array(nullif(current_setting('vallum.companies', true), ''), ',');
+    usual integer[] := (SELECT b.ints FROM {HELPERS}.bindings b WHERE b.role_name = $1 AND b.place = 2);
+    active integer[];
+BEGIN
+    IF usual IS NULL THEN
+        RAISE insufficient_privilege USING MESSAGE = format('role %s stands for no user', $1);
+    END IF;
+    SELECT coalesce(array_agg(c.company_id ORDER BY
+        array_position(wanted, c.company_id), c.company_id <> ALL (usual), c.company_id), '{{}}')
+    INTO active FROM {HELPERS}.companies c
+    WHERE c.role_name = $1 AND (wanted IS NULL OR c.company_id = ANY (wanted));
+    IF wanted IS NOT NULL AND active = '{{}}' THEN
+        RAISE insufficient_privilege USING
+            MESSAGE = format('vallum.companies names no company of role %s', $1);
+    END IF;
+    RETURN active;
 END $$;
 CREATE OR REPLACE FUNCTION {HELPERS}.ints(who name, place integer) RETURNS integer[] {_FIXED} AS $$
+DECLARE held integer[];
 BEGIN
     IF $2 = 1 THEN RETURN {HELPERS}.companies($1); END IF;
     IF $2 = 2 THEN RETURN ({HELPERS}.companies($1))[1:1]; END IF;
-    RETURN coalesce((SELECT b.ints FROM {HELPERS}.bindings b
-                     WHERE b.role_name = $1 AND b.place = $2), '{{}}');
+    SELECT b.ints INTO held FROM {HELPERS}.bindings b WHERE b.role_name = $1 AND b.place = $2;
+    IF held IS NULL THEN
+        RAISE insufficient_privilege USING MESSAGE = format('role %s stands for no user', $1);
+    END IF;
+    RETURN held;
 END $$;
 CREATE OR REPLACE FUNCTION {HELPERS}.texts(who name, place integer) RETURNS text[] {_FIXED} AS $$
+DECLARE held text[];
 BEGIN
-    RETURN coalesce((SELECT b.texts FROM {HELPERS}.bindings b
-                     WHERE b.role_name = $1 AND b.place = $2), '{{}}');
+    SELECT b.texts INTO held FROM {HELPERS}.bindings b WHERE b.role_name = $1 AND b.place = $2;
+    IF held IS NULL THEN
+        RAISE insufficient_privilege USING MESSAGE = format('role %s stands for no user', $1);
+    END IF;
+    RETURN held;
 END $$;
 CREATE OR REPLACE FUNCTION {HELPERS}.member_of(who name, groups integer[]) RETURNS boolean {_FIXED} AS $$
 BEGIN

@@ -3,7 +3,8 @@
 Pure. A column is open to who has the right on the model and is let in by the field's
 groups (and by known code): both at once, which no membership of one role can say. So users
 are sorted by what they may do, and each set of users gets a role. Users of the same
-groups may do the same.
+groups may do the same. A column that holds a value for each company is open to who is in all of them,
+and filled by nobody: there is no privilege on a part of it.
 """
 
 from __future__ import annotations
@@ -68,6 +69,13 @@ class Holders:
         for actor in actors:
             self._alike.setdefault((actor.groups, actor.superuser), []).append(actor)
         self._models: dict[tuple[str, Operation], Circle] = {}
+        known = frozenset(c for user in application.directory for c in user.company_ids)
+        self._everywhere = frozenset(
+            actor.user_id
+            for alike in self._alike.values()
+            for actor in alike
+            if actor.superuser or known <= set(actor.company_ids)
+        )
 
     def of_model(self, model: str, operation: Operation = Operation.READ) -> Circle:
         """Who has the right to the operation on a model."""
@@ -144,4 +152,7 @@ class Holders:
         field = fields.get(column)
         if field is None or not field.stored or field.column is None:
             return frozenset()
-        return self.of_field(field, operation)
+        found = self.of_field(field, operation)
+        if field.company_dependent:
+            return found & self._everywhere if operation is Operation.READ else frozenset()
+        return found

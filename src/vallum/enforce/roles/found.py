@@ -22,6 +22,7 @@ __all__ = [
     "check_roles",
     "is_open",
     "read_relations",
+    "side_doors",
     "taken_roles",
 ]
 
@@ -152,6 +153,34 @@ def is_open(connection: Connection, schema: str) -> bool:
     """Whether everybody may make tables and functions in a schema, as before PostgreSQL 15."""
     row = connection.execute("SELECT has_schema_privilege('public', %s, 'CREATE')", (schema,)).fetchone()
     return row is not None and bool(row[0])
+
+
+# What is asked of the catalogue: what everybody may run or read that is neither PostgreSQL's, an extension's
+# nor Vallum's. A trigger's function is run by its trigger alone.
+_DOORS: Final = """
+WITH places AS (SELECT oid, nspname FROM pg_namespace
+    WHERE nspname <> 'information_schema' AND NOT nspname ~ '^(pg_|vallum)'
+    AND (nspname = %(schema)s OR has_schema_privilege('public', oid, 'USAGE')))
+SELECT 'everybody may run ' || f.oid::regprocedure || ', which acts as '
+    || pg_get_userbyid(f.proowner) || ': revoke EXECUTE from PUBLIC'
+FROM pg_proc f JOIN places n ON n.oid = f.pronamespace
+WHERE f.prosecdef AND has_function_privilege('public', f.oid, 'EXECUTE')
+    AND f.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
+    AND NOT EXISTS (SELECT FROM pg_depend d
+        WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e')
+UNION ALL
+SELECT 'everybody may read columns of ' || c.oid::regclass || ': revoke it from PUBLIC'
+FROM pg_class c JOIN places n ON n.oid = c.relnamespace AND n.nspname <> %(schema)s
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND has_any_column_privilege('public', c.oid, 'SELECT')
+    AND NOT EXISTS (SELECT FROM pg_depend d
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY 1
+"""
+
+
+def side_doors(connection: Connection, schema: str) -> list[str]:
+    """What lies open to everybody beside the tables of a schema, in words."""
+    return [said for (said,) in connection.execute(_DOORS, {"schema": schema}).fetchall()]
 
 
 def check_rights(connection: Connection) -> None:

@@ -179,7 +179,8 @@ def _values(
     context = replace(application.context(actor), reader=readers.reader(actor))
     bound = []
     for place, number in places.items():
-        if number > 2:
+        # The first are the companies, kept apart as users may narrow them.
+        if number > 1:
             ints, texts = _bound(evaluate(place.expression, context))
             bound.append(f"({who}, {number}, {literal(ints)}::int[], {literal(texts)}::text[])")
     if bound:

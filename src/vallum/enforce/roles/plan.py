@@ -65,9 +65,10 @@ def make_plan(
 
 
 def _actors(application: Application, users: Iterable[int] | None) -> list[Actor]:
+    """The users in all their companies, the one that is theirs by default first."""
     wanted = None if users is None else set(users)
     return [
-        application.actor(user.id, sorted(user.company_ids) or None)
+        application.actor(user.id, sorted(user.company_ids, key=lambda c: (c != user.company_id, c)) or None)
         for user in application.directory
         if (user.active if wanted is None else user.id in wanted) and user.id != 1
     ]

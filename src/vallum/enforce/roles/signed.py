@@ -87,7 +87,8 @@ def schema_items(poolers: Sequence[str]) -> list[Item]:
         Item(
             "schema",
             SIGNED,
-            f"CREATE SCHEMA {SIGNED}; GRANT USAGE ON SCHEMA {SIGNED} TO {roles}",
+            f"CREATE SCHEMA {SIGNED}; REVOKE ALL ON SCHEMA {SIGNED} FROM PUBLIC;"
+            f" GRANT USAGE ON SCHEMA {SIGNED} TO {roles}",
             f"DROP SCHEMA IF EXISTS {SIGNED} CASCADE",
         ),
     ]
@@ -149,7 +150,7 @@ def _view(
     )
     make = (
         f"CREATE VIEW {view} WITH (security_barrier) AS SELECT {shown} FROM {source}"  # noqa: S608
-        f" WHERE {' AND '.join(where)};"
+        f" WHERE {' AND '.join(where)}; REVOKE ALL ON {view} FROM PUBLIC;"
         f" GRANT SELECT ON {view} TO {', '.join(map(quoted, poolers))}"
     )
     return Item("view", f"{SIGNED}.{relation.name}", make, f"DROP VIEW IF EXISTS {view}")

@@ -104,4 +104,6 @@ def view_item(relation: Relation, compiler: RuleCompiler, rules: ModelRules, sch
     if rules.restricted:
         helper = compiler.within(rules)
         make += f" WHERE id IN (SELECT {helper.qualified}(current_user))"
+    # Whoever owns it may have granted everybody new tables by default.
+    make += f"; REVOKE ALL ON {view} FROM PUBLIC"
     return Item("view", relation.name, make, f"DROP VIEW IF EXISTS {view}")
