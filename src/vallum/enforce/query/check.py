@@ -53,8 +53,10 @@ def check(eyes: Eyes, model: str, ids: Iterable[int], operation: Operation | str
         raise missing(eyes, target, lacking, wanted)
 
 
-def check_statement(eyes: Eyes, model: Model, operation: Operation) -> Compiled:
+def check_statement(eyes: Eyes, model: Model, operation: Operation, *, locked: bool = False) -> Compiled:
     """The statement that tells which of the ids bound as `ids` are in the scope of an operation.
+
+    `locked`: the rows stay as they are found until the transaction ends, but for what it does itself.
 
     Raises: UnsupportedDomain (code decides).
     """
@@ -63,9 +65,14 @@ def check_statement(eyes: Eyes, model: Model, operation: Operation) -> Compiled:
         scope = Scope(root(model))
         condition = scope.where(in_scope(eyes, model, operation, env.with_active_test(False)))
         chosen = among(own_id(scope))
-        return sa.select(own_id(scope)).select_from(scope.from_clause()).where(condition, chosen)
+        found = sa.select(own_id(scope)).select_from(scope.from_clause()).where(condition, chosen)
+        if not locked:
+            return found
+        # In one order for all, so that two that lock the same rows wait for one another.
+        kept = operation is Operation.WRITE
+        return found.order_by(own_id(scope)).with_for_update(of=scope.table, key_share=kept)
 
-    return eyes.prepared(("check", model.name, operation), build)
+    return eyes.prepared(("check", model.name, operation, locked), build)
 
 
 def named_operation(name: Operation | str) -> Operation:

@@ -19,7 +19,7 @@ from sqlalchemy import util
 from sqlalchemy.sql import elements, visitors
 
 from vallum.enforce.session.criteria import Criteria, Signature, View
-from vallum.enforce.session.language import FUNCTIONS, check_operator, check_text, refused_text
+from vallum.enforce.session.language import FUNCTIONS, check_operator, check_text, check_type, refused_text
 from vallum.kernel import AccessDenied
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ def guarded_dialect(dialect: Dialect, rules: Rules) -> Dialect:
     copied.identifier_preparer = copy.copy(dialect.identifier_preparer)
     preparer: Any = type(dialect.identifier_preparer)
     copied.identifier_preparer.__class__ = _guarded_preparer(preparer)
+    copied.type_compiler_instance = copy.copy(dialect.type_compiler_instance)
+    types: Any = type(dialect.type_compiler_instance)
+    copied.type_compiler_instance.__class__ = _guarded_types(types)
     copied.vallum_rules = rules
     return copied  # type: ignore[no-any-return]
 
@@ -54,6 +57,11 @@ def guarded_dialect(dialect: Dialect, rules: Rules) -> Dialect:
 @cache
 def _guarded_preparer(base: Any) -> Any:
     return type(f"Guarded{base.__name__}", (_Names, base), {})
+
+
+@cache
+def _guarded_types(base: Any) -> Any:
+    return type(f"Guarded{base.__name__}", (_Types, base), {})
 
 
 @cache
@@ -91,6 +99,15 @@ class _Names(_Base):  # type: ignore[misc]
         if getattr(ident, "quote", None) is False and self._requires_quotes(ident.lower()):
             raise refused_text(str(ident))
         return super().quote(ident, *args)
+
+
+class _Types(_Base):  # type: ignore[misc]
+    """Mixed into the compiler of types: the length, the precision and the fields of a type hold no SQL."""
+
+    def process(self, type_: Any, **kw: Any) -> Any:
+        written = super().process(type_, **kw)
+        check_type(str(written))
+        return written
 
 
 class _Guarded(_Base):  # type: ignore[misc]
@@ -215,6 +232,13 @@ class _Guarded(_Base):  # type: ignore[misc]
         return super().visit_extract(extract, **kw)
 
     # statements that write are checked where they run, and only on their own
+
+    def returning_clause(self, stmt: Any, returning_cols: Any, **kw: Any) -> Any:
+        # Of the table itself, which is no subquery here: `*` would be its shut columns as well.
+        for column in returning_cols:
+            if getattr(column, "is_literal", False) and "*" in str(column.name):
+                raise refused_text(str(column.name))
+        return super().returning_clause(stmt, returning_cols, **kw)
 
     def visit_insert(self, insert_stmt: Any, *args: Any, **kw: Any) -> Any:
         self._check_alone()

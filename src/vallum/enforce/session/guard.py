@@ -74,6 +74,11 @@ class GuardedSession(Session):
             super().flush(objects)
         finally:
             writes.flushing = before
+        writes.check_refusal()
+
+    def vallum_level(self) -> object:
+        """The transaction or savepoint that what is written now goes with."""
+        return self.get_nested_transaction() or self.get_transaction()
 
 
 class Guard:
@@ -130,6 +135,7 @@ class Guard:
         session = self._class(**{**self._options, **options, "bind": engine, "info": info})
         session.vallum_engine = engine
         session.vallum_writes = writes
+        writes.level = session.vallum_level
         session.vallum_hidden = hidden
         session.vallum_allow = self._allow
         return session
@@ -178,6 +184,7 @@ def _session_class(base: type[Session]) -> type[GuardedSession]:
     event.listen(found, "do_orm_execute", _prepare)
     event.listen(found, "before_flush", _stamp)
     event.listen(found, "detached_to_persistent", _attached)
+    event.listen(found, "before_commit", _committing)
     event.listen(found, "after_transaction_end", _ended)
     return found
 
@@ -224,6 +231,14 @@ def _attached(session: GuardedSession, instance: Any) -> None:
     shut(state, session.vallum_hidden)
 
 
+def _committing(session: GuardedSession) -> None:
+    """Nothing is committed over a refusal that somebody's handler has caught."""
+    session.vallum_writes.check_refusal()
+
+
 def _ended(session: GuardedSession, transaction: Any) -> None:
+    writes = session.vallum_writes
     if transaction.parent is None:
-        session.vallum_writes.created.clear()
+        writes.created.clear()
+    if writes.refusal is not None and (transaction.parent is None or transaction is writes.refusal[0]):
+        writes.refusal = None

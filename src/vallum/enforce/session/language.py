@@ -12,7 +12,7 @@ from typing import Final
 
 from vallum.kernel import AccessDenied
 
-__all__ = ["FUNCTIONS", "check_operator", "check_text", "refused_text"]
+__all__ = ["FUNCTIONS", "check_operator", "check_text", "check_type", "refused_text"]
 
 # Aggregates and windows; conditions and numbers; texts; times; arrays, JSON and sets.
 _NAMES: Final = """
@@ -52,6 +52,11 @@ FUNCTIONS: Final = frozenset(_NAMES.split())
 
 _OPERATOR: Final = re.compile(r"(?:[-+*/<>=~!@#%^&|`?]+|[A-Za-z]+(?: [A-Za-z]+){0,3})")
 _LITERAL: Final = re.compile(r"\*|-?\d{1,30}(?:\.\d{1,30})?|true|false|null", re.IGNORECASE)
+# Words or quoted names, with plain arguments in brackets; then a time zone, an array, a collation.
+_TYPE: Final = re.compile(
+    r"""(?:[\w .]|"(?:[^"]|"")*")+(?:\([\w ,.+-]*\))?[\w ]*(?:\[\d*\])*"""
+    r"""(?: COLLATE (?:"(?:[^"]|"")*"|[\w.])+)?"""
+)
 _CLAUSE_WORDS: Final = """
     select from where union intersect except table with values in exists any all some group order having
     limit offset fetch for window join on using returning as case when then end lateral into
@@ -73,6 +78,15 @@ def check_operator(text: str) -> None:
 def check_text(text: str) -> None:
     """Raises AccessDenied for literal text other than `*`, a number, true, false and null."""
     if not _LITERAL.fullmatch(text.strip()):
+        raise refused_text(text)
+
+
+def check_type(text: str) -> None:
+    """Raises AccessDenied for what is more than the name of a type.
+
+    >>> check_type("NUMERIC(10, 2)"); check_type("TIMESTAMP(3) WITH TIME ZONE"); check_type("VARCHAR[]")
+    """
+    if not _TYPE.fullmatch(text.strip()):
         raise refused_text(text)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.sql import operators, visitors
 
 from vallum.kernel import AccessDenied
 
-__all__ = ["binds", "bound_to", "column_name", "id_keys"]
+__all__ = ["binds", "bound_to", "column_name", "id_keys", "says_nothing"]
 
 
 def column_name(statement: Any, key: Any) -> str:
@@ -58,3 +58,8 @@ def id_keys(statement: Any) -> list[str]:
     """The parameter that names the row a flush changes, where it is such a statement."""
     key = bound_to(statement, statement.table, "id")
     return [] if key is None else [key]
+
+
+def says_nothing(insert: Any) -> bool:
+    """Whether the values of an insert are those of its parameters, all of them."""
+    return not (insert._values or insert._multi_values or insert.select is not None)

@@ -2,13 +2,14 @@
 
 Everything a session writes passes here, whatever made it: a flush with its cascades and relation tables,
 bulk methods, `insert()`, `update()` and `delete()`. A statement whose rows cannot be told is refused.
-Invariant: an update or a deletion is checked on the rows as the database holds them, before it runs; new
-rows after they are inserted, and are gone again where the check fails.
+Invariant: an update or a deletion is checked on the rows as the database holds them, and these are locked
+before it runs; new rows after they are inserted, and are gone again where the check fails, or nothing is
+committed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +21,7 @@ from vallum.domain.filter import ALWAYS
 from vallum.enforce.query.check import check_statement, missing
 from vallum.enforce.query.eyes import batches
 from vallum.enforce.session.criteria import Criteria, links_of
-from vallum.enforce.session.parts import binds, bound_to, column_name, id_keys
+from vallum.enforce.session.parts import binds, bound_to, column_name, id_keys, says_nothing
 from vallum.kernel import AccessDenied, Operation
 from vallum.policy import refused
 from vallum.schema import Field, Model
@@ -42,6 +43,13 @@ class Writes:
         self.criteria = criteria
         self.flushing = False
         self.created: set[tuple[str, int]] = set()
+        self.level: Callable[[], object] = lambda: None
+        self.refusal: tuple[object, Exception] | None = None
+
+    def check_refusal(self) -> None:
+        """Raises what was refused while its rows are still there."""
+        if self.refusal is not None:
+            raise self.refusal[1]
 
     def run(self, connection: GuardedConnection, statement: Any, given: Any, options: Any) -> Any:
         """Check a statement that writes, run it, and check what it made.
@@ -96,7 +104,13 @@ class Writes:
         query = check_statement(self.criteria.eyes, model, Operation.CREATE)
         with nullcontext() if self.flushing else connection.begin_nested():
             result, ids = self._inserted(connection, model, statement, params, many, options)
-            self._check_ids(connection, model, ids, Operation.CREATE, query)
+            try:
+                self._check_ids(connection, model, ids, Operation.CREATE, query)
+            except Exception as error:
+                if self.flushing:
+                    # The flush takes the rows back, unless somebody's handler catches this on the way.
+                    self.refusal = (self.level(), error)
+                raise
         if clause is None:
             self.created.update((model.name, i) for i in ids)
         return result
@@ -112,7 +126,8 @@ class Writes:
     ) -> tuple[Any, list[int]]:
         """Run an insert, and tell the ids of the new rows."""
         given = _given(params, many)
-        if params and all(isinstance(p.get("id"), int) for p in params):
+        # What a statement says itself wins over its parameters.
+        if params and says_nothing(statement) and all(isinstance(p.get("id"), int) for p in params):
             return connection.run(statement, given, options), [p["id"] for p in params]
         single = len(params) <= 1 and not many and statement.select is None and not statement._multi_values
         if statement._returning or not (single or statement._return_defaults):
@@ -138,7 +153,7 @@ class Writes:
     ) -> Any:
         operation = Operation.WRITE if isinstance(statement, sa.Update) else Operation.UNLINK
         self._check_right(model, operation)
-        query = check_statement(self.criteria.eyes, model, operation)
+        query = check_statement(self.criteria.eyes, model, operation, locked=True)
         keys = id_keys(statement)
         wanted = [p.get(k) for p in params for k in keys]
         if operation is Operation.WRITE:
@@ -184,7 +199,9 @@ class Writes:
         if isinstance(statement, sa.Insert):
             keys = [first[0], second[0]]
         pairs = [tuple(p.get(key or "") for key in keys) for p in params]
-        simple = not isinstance(statement, sa.Update) and not getattr(statement, "_post_values_clause", None)
+        simple = isinstance(statement, sa.Delete) or (
+            isinstance(statement, sa.Insert) and says_nothing(statement) and not statement._post_values_clause
+        )
         if not pairs or not simple or not all(isinstance(i, int) for pair in pairs for i in pair):
             raise AccessDenied(
                 f"a statement on `{table.name}` whose rows cannot be told",
