@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vallum.cli import access, check, demo, group, key, odoo, records, roles, scim, serve, sso, user
+from vallum.cli import access, audit, check, demo, group, key, odoo, records, roles, scim, serve, sso, user
 from vallum.cli.failure import ERROR, usage_error
 from vallum.cli.options import command, examples
 from vallum.cli.shell import Shell
@@ -31,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(access.app)
+app.add_typer(audit.app)
 app.add_typer(odoo.app)
 app.add_typer(roles.app)
 app.add_typer(user.app)

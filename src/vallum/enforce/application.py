@@ -17,7 +17,7 @@ import psycopg
 
 from vallum.domain import Env, Facts, Lowering, Named, RuleContext, lowering_for, odoo_named
 from vallum.enforce.facts import read_facts
-from vallum.enforce.people import People, Private
+from vallum.enforce.people import People, Private, Widen
 from vallum.enforce.records import SqlRecordReader
 from vallum.kernel import Clock, SystemClock
 from vallum.policy import SUPERUSER_ID, Actor, ActorAccess, Directory, Policy, actor_of
@@ -75,6 +75,11 @@ class Application:
     def directory(self) -> Directory:
         """The users as the database has them now."""
         return self._people()[1]
+
+    def widen(self, widen: Widen) -> None:
+        """Let users have more groups than the database gives them: now, and whenever they are read anew."""
+        self._current.widen(widen)
+        self.forget()
 
     def refresh(self) -> None:
         """Read users and groups anew, and all that was kept of the actors.

@@ -14,22 +14,39 @@ from typing import TypeAlias
 from vallum.policy import Actor, ActorAccess, Directory, Policy
 from vallum.postgres import Database
 
-__all__ = ["People", "Private", "Reload"]
+__all__ = ["People", "Private", "Reload", "Widen"]
 
 Reload: TypeAlias = "Callable[[], tuple[Policy, Directory]]"
+Widen: TypeAlias = "Callable[[Directory, Policy], Directory]"
 
 
 class People:
-    """Policy and users; `reload` reads them, where there is a way. Any number of threads may share it."""
+    """Policy and users; `reload` reads them, where there is a way. Any number of threads may share it.
+
+    `widen` gives users the groups that somebody else than the database knows of.
+    """
 
     def __init__(
-        self, database: Database, policy: Policy, directory: Directory, reload: Reload | None
+        self,
+        database: Database,
+        policy: Policy,
+        directory: Directory,
+        reload: Reload | None,
+        widen: Widen | None = None,
     ) -> None:
         self._database = database
         self._reload = reload
-        self._known = (policy, directory)
+        self._widen = widen
+        # As the database has them, and as they are known.
+        self._found = (policy, directory)
+        self._known = self._widened(policy, directory)
         self._wanted = self._read = 0
         self._lock = Lock()
+
+    def widen(self, widen: Widen) -> None:
+        """From now on, let users have more groups than the database gives them."""
+        self._widen = widen
+        self.outdate()
 
     def outdate(self) -> None:
         """From now on, read them before they are used."""
@@ -42,22 +59,30 @@ class People:
         Raises: ConnectionFailed, SettingsError.
         """
         wanted = self._wanted
-        if self._read >= wanted or self._reload is None:
+        if self._read >= wanted:
             return self._known
-        with self._database.snapshot():
-            policy, directory = self._reload()
+        policy, directory = self._again()
+        # The same policy stays the same object: what was compiled for it is kept.
+        found = (self._found[0] if policy.version == self._found[0].version else policy, directory)
+        known = self._widened(*found)
         with self._lock:
             # Of two threads that read at once, the one that was asked later has the last word.
             if wanted > self._read:
-                # The same policy stays the same object: what was compiled for it is kept.
-                same = policy.version == self._known[0].version
-                self._known = (self._known[0] if same else policy, directory)
-                self._read = wanted
+                self._found, self._known, self._read = found, known, wanted
             return self._known
+
+    def _again(self) -> tuple[Policy, Directory]:
+        if self._reload is None:
+            return self._found
+        with self._database.snapshot():
+            return self._reload()
+
+    def _widened(self, policy: Policy, directory: Directory) -> tuple[Policy, Directory]:
+        return policy, directory if self._widen is None else self._widen(directory, policy)
 
     def apart(self) -> People:
         """The same, outdated, for one transaction alone."""
-        found = People(self._database, *self._known, self._reload)
+        found = People(self._database, *self._found, self._reload, self._widen)
         found.outdate()
         return found
 

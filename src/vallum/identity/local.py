@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Final
@@ -113,8 +113,6 @@ class LocalAuthenticator:
             account = base.accounts.by_user(verdict.user_id)
             if account is not None and not account.active:
                 return Verdict.refused(Refusal.INACTIVE)
-            # Asked again at each call: a shut account must be refused at the next one.
-            return replace(verdict, remember=0.0)
         return verdict
 
     def _judge(self, account: Account) -> Verdict:

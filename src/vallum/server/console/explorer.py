@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vallum.analysis import Cell, cell, count_cells, inexact_models, may_escalate
+from vallum.analysis import Cell, cell, count_cells, inexact_models
 from vallum.policy import User
 from vallum.schema import Model
 from vallum.server.console.site import Ask, Site, model_label
@@ -147,9 +147,8 @@ def chosen_users(visit: Ask) -> list[User]:
     group = query.number("group")
     company = query.number("company")
     risk = query.text("risk")
-    policy = site.vallum.policy
     found = []
-    for user in site.vallum.users:
+    for user in site.census.users:
         if user.active == (risk == "inactive"):
             continue
         if text and text not in user.login.casefold() and text not in user.name.casefold():
@@ -160,7 +159,7 @@ def chosen_users(visit: Ask) -> list[User]:
             actor = site.actor(user)
             if group and group not in actor.groups:
                 continue
-            if risk == "escalates" and not may_escalate(policy, actor):
+            if risk == "escalates" and user.id not in site.census.escalating:
                 continue
             if risk == "superuser" and not actor.superuser:
                 continue
@@ -211,7 +210,7 @@ def group_choices(site: Site) -> list[tuple[str, str]]:
 
 def company_choices(visit: Ask) -> list[tuple[str, str]]:
     """The companies people belong to, by name where the viewer may read it."""
-    ids = sorted({c for user in visit.site.vallum.users for c in (*user.company_ids, user.company_id) if c})
+    ids = sorted({c for user in visit.site.census.users for c in (*user.company_ids, user.company_id) if c})
     return [("", "any company"), *((str(i), company_names(visit).get(i, f"company {i}")) for i in ids)]
 
 

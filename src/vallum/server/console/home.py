@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
-from vallum.analysis import cell, inexact_models, may_escalate
+from vallum.analysis import cell, inexact_models
 from vallum.kernel import Operation
 from vallum.server.console.site import Ask, Site, model_label
 from vallum.server.pages import Answer, Page, Pages
@@ -83,13 +82,11 @@ def _access(site: Site) -> Layer:
 
 
 def _attention(site: Site) -> Iterator[Attention]:
-    policy, users = site.vallum.policy, site.vallum.users
+    policy, users = site.vallum.policy, site.census.users
     active = [user for user in users if user.active]
     for gap in site.vallum.gaps:
         yield Attention(90, "notice", gap.fact, f"{gap.consequence}: {gap.fix}", "")
-    for what, why in _broken(site):
-        yield Attention(100, "refused", f"A rule cannot be read: {what}", why, "")
-    escalating = [u for u in active if not site.actor(u).superuser and may_escalate(policy, site.actor(u))]
+    escalating = [u for u in active if u.id in site.census.escalating]
     if escalating:
         names = ", ".join((u.name or u.login)[:40] for u in escalating[:_KEPT])
         text = (
@@ -111,17 +108,3 @@ def _attention(site: Site) -> Iterator[Attention]:
     if mattering:
         text = f"In {len(mattering)} models code of modules decides as well; answers there say so."
         yield Attention(20, "", "Models where code decides as well", text, "/access?mrisk=code")
-
-
-@lru_cache(maxsize=4)
-def _broken_rules(vallum: Any) -> tuple[tuple[str, str], ...]:
-    """Rules that cannot be bound for somebody, once per opened application."""
-    return tuple(
-        (b.rule.xml_id or b.rule.name, f"{b.error.what}: it shuts out {len(b.users) or 'everyone'}")
-        for b in vallum.check().broken
-    )
-
-
-def _broken(site: Site) -> tuple[tuple[str, str], ...]:
-    """Known broken rules; found out behind the scenes, since binding all rules for everyone takes a while."""
-    return ()

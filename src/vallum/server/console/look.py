@@ -36,7 +36,7 @@ def search(visit: Ask) -> Answer:
     readable = {name for name, _, _ in mine}
     if visit.viewer.oversees:
         values["people"] = [
-            u for u in site.vallum.users if wanted in u.login.casefold() or wanted in u.name.casefold()
+            u for u in site.census.users if wanted in u.login.casefold() or wanted in u.name.casefold()
         ][:MOST]
         groups = site.vallum.policy.groups.values()
         values["groups"] = [

@@ -28,7 +28,6 @@ def people(visit: Ask) -> Answer:
     """The users, filtered."""
     site = visit.site
     found = chosen_users(visit)
-    policy = site.vallum.policy
     answer = (
         twin(visit, "people", [_row(site, user) for user in found]) if visit.query.text("format") else None
     )
@@ -37,7 +36,7 @@ def people(visit: Ask) -> Answer:
     first = visit.query.number("from", most=max(0, len(found) - 1))
     window = found[first : first + SHOWN]
     values = {
-        "found": [(user, _row(site, user), bool(may_escalate(policy, site.actor(user)))) for user in window],
+        "found": [(user, _row(site, user), user.id in site.census.escalating) for user in window],
         "total": len(found),
         "first": first,
         "step": SHOWN,
@@ -131,7 +130,7 @@ def groups(visit: Ask) -> Answer:
     """The groups, with members, rights and rules."""
     site, policy = visit.site, visit.site.vallum.policy
     text = visit.query.text("q").casefold()
-    members = _members(site)
+    members = site.census.members
     found = [
         group
         for group in sorted(policy.groups.values(), key=lambda g: g.name or g.label)
@@ -153,16 +152,6 @@ def groups(visit: Ask) -> Answer:
     return answer if answer is not None else Page("groups.html", {"rows": rows})
 
 
-def _members(site: Site) -> dict[int, list[User]]:
-    """Active users per group, implied groups included."""
-    found: dict[int, list[User]] = {}
-    for user in site.vallum.users:
-        if user.active:
-            for group in site.actor(user).groups:
-                found.setdefault(group, []).append(user)
-    return found
-
-
 @pages.get("/groups/{group:int}", who="oversees")
 def group(visit: Ask) -> Answer:
     """One group: what it includes and what includes it as a picture, members, rights, rules."""
@@ -171,7 +160,7 @@ def group(visit: Ask) -> Answer:
     if found is None:
         raise NotFound(f"there is no group {visit.parts['group']}", fix="choose one of the list")
     closure = policy.closure[found.id]
-    members = _members(site).get(found.id, [])
+    members = site.census.members.get(found.id, ())
     values = {
         "group": found,
         "members": members,

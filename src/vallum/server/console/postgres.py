@@ -24,6 +24,7 @@ pages: Pages[Site] = Pages()
 pages.entry("Roles", "/postgres", "database", section="PostgreSQL", key="r", who="administrator")
 
 SHOWN: Final = 60
+MOST_LISTED: Final = 1_000
 
 
 @pages.get("/postgres", who="administrator")
@@ -107,7 +108,7 @@ def let_in(visit: Ask) -> Answer:
     """Make a password for somebody's role; it is shown in this answer, and nowhere else."""
     _require_fresh(visit)
     site, form = visit.site, visit.form
-    user = site.user(form.number("user"))
+    user = site.vallum.users.find(form.number("user") if form.text("act") else form.text("user"))
     if form.text("act") == "disable":
         ended = site.vallum.roles.disable(user.id)
         site.record(
@@ -138,15 +139,11 @@ def let_in(visit: Ask) -> Answer:
 def _log_ins(visit: Ask) -> dict[str, Any]:
     site = visit.site
     status = site.vallum.roles.status()
-    people = [
-        (str(u.id), f"{u.name or u.login} ({u.login})")
-        for u in site.vallum.users
-        if u.active and not site.actor(u).superuser
-    ]
-    by_login = {u.login: u.id for u in site.vallum.users}
+    people = [user for user in site.census.users if user.active and not site.actor(user).superuser]
+    by_login = {u.login: u.id for u in site.census.users}
     return {
         "applied": status.applied,
-        "people": people,
+        "people": people[:MOST_LISTED],
         "rows": [(entry, by_login.get(entry.login or "")) for entry in status.logins],
         "made": None,
         "done": visit.query.text("done"),

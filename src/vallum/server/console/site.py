@@ -14,6 +14,7 @@ from vallum.facade import Session, Vallum
 from vallum.kernel import Operation, VallumError
 from vallum.policy import User
 from vallum.schema import Model
+from vallum.server.console.census import Census, census
 from vallum.server.pages import NotFound, Visit
 
 if TYPE_CHECKING:
@@ -59,7 +60,12 @@ class Site:
 
     def actor(self, user: User) -> Actor:
         """The user with their own company alone, as rights are told."""
-        return self.vallum.application.actor(user.id)
+        return self.census.actors[user.id]
+
+    @property
+    def census(self) -> Census:
+        """What there is to know about all users."""
+        return census(self.vallum.application)
 
     def model(self, name: str) -> Model:
         """The model of that name. Raises: UnknownModel."""

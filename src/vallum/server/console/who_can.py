@@ -21,6 +21,8 @@ pages: Pages[Site] = Pages()
 pages.entry("Who can", "/access/who-can", "users", section="Access", key="w", who="oversees")
 
 SHOWN: Final = 100
+# With more people the answer takes longer than a page should: it is told as it is found.
+AT_ONCE: Final = 300
 
 
 @pages.get("/access/who-can", who="oversees")
@@ -32,11 +34,16 @@ def holders(visit: Ask) -> Answer:
         "operations": [(o.value, words.OPERATIONS[o]) for o in Operation],
         "listed_models": listed_models(site),
         "fields": (),
+        "later": False,
     }
     if not name:
         return Page("who_can.html", values)
     model = site.model(name)
-    found = _asked(visit, count=visit.query.text("count") == "now")
+    now = visit.query.text("count") == "now"
+    if len(site.census.users) > AT_ONCE and not (now or visit.query.text("format")):
+        model.field(visit.query.text("field")) if visit.query.text("field") else None
+        return Page("who_can.html", values | {"fields": sorted(model.fields), "later": True})
+    found = _asked(visit, count=now)
     answer = twin(visit, "who-can", [holder.as_dict() for holder in found])
     if answer is not None:
         return answer
@@ -50,7 +57,7 @@ def counting(visit: Ask) -> Answer:
         raise NotFound("count what?", fix="name a model")
 
     def work(progress: Any) -> list[Holder]:
-        return _asked(visit, count=True, progress=progress)
+        return _asked(visit, count=visit.query.text("only") != "names", progress=progress)
 
     def finish(found: list[Holder]) -> dict[str, Any]:
         page = replace(visit, path="/access/who-can")
@@ -89,7 +96,7 @@ def _shown(visit: Ask, found: list[Holder]) -> dict[str, Any]:
     site = visit.site
     model = site.model(visit.query.text("model"))
     first = visit.query.number("from", most=max(0, len(found) - 1))
-    active = sum(user.active for user in site.vallum.users)
+    active = sum(user.active for user in site.census.users)
     through: Counter[str] = Counter()
     for holder in found:
         names = {words.group_title(g.path.group.name, g.path.group.xml_id) for g in holder.grants if g.path}
