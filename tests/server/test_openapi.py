@@ -1,4 +1,4 @@
-"""The API as it describes itself: every actor gets what the policy grants, and the server does what it says."""
+"""The API as it describes itself: each actor gets what the policy grants; the server does what it says."""
 
 from __future__ import annotations
 
