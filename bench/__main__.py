@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.table import Row, markdown
 
-NAMES = ("decisions", "query", "odoo", "growth", "roles")
+NAMES = ("decisions", "query", "odoo", "growth", "roles", "serve")
 
 
 def main() -> int:
