@@ -11,7 +11,17 @@ from pathlib import Path
 
 from bench.table import Row, markdown
 
-NAMES = ("decisions", "query", "odoo", "growth", "roles", "serve")
+NAMES = (
+    "decisions",
+    "query",
+    "odoo",
+    "growth",
+    "roles",
+    "session",
+    "console",
+    "values",
+    "serve",
+)
 
 
 def main() -> int:

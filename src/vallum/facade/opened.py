@@ -21,6 +21,9 @@ from vallum.schema import Gap, Schema
 
 if TYPE_CHECKING:
     from vallum.analysis import Explanation, Holder, Snapshot
+    from vallum.enforce.session import Guard
+    from vallum.enforce.session.guard import Factory
+    from vallum.facade.audit import Audit
     from vallum.facade.roles import Roles
 
 __all__ = ["Vallum"]
@@ -89,6 +92,12 @@ class Vallum:
 
         return Roles(self.application)
 
+    def audit(self, folder: str | Path) -> Audit:
+        """The audit trail of the database. `folder`: the log's own, where its keys are."""
+        from vallum.facade.audit import Audit
+
+        return Audit(self.application.database.dsn, Path(folder))
+
     # Somebody's eyes
 
     def as_user(self, who: str | int, companies: Sequence[int] | None = None) -> Session:
@@ -101,6 +110,26 @@ class Vallum:
     def sudo(self) -> Session:
         """The superuser's eyes: no right and no rule restricts them."""
         return Session(self.application, None)
+
+    def guard(
+        self,
+        factory: Factory,
+        *,
+        allow: Mapping[str, str] | None = None,
+        tables: Iterable[str] = (),
+        functions: Iterable[str] = (),
+    ) -> Guard:
+        """Sessions of one's own SQLAlchemy models that obey the policy: `guarded("marie")` makes one.
+
+        `factory`: a `sessionmaker`, `scoped_session` or engine. `allow`: statements that run as they
+        are, by name. `tables`: tables that no policy covers and everyone may use. `functions`: functions
+        of the database that see nothing but their arguments.
+
+        Raises: SettingsError.
+        """
+        from vallum.enforce.session import Guard
+
+        return Guard(self.application, factory, self._actor, allow=allow, tables=tables, functions=functions)
 
     # Questions about everybody
 

@@ -27,6 +27,7 @@ _ANOTHER_TIME: Final = timedelta(days=400, hours=1, minutes=1, seconds=1)
 class ActorAccess:
     """What one actor may see under one policy. Scopes and their filters are kept.
 
+    `timed` counts the scopes that were bound to the present moment: what is made meanwhile must not be kept.
     Implements `vallum.domain.env.Access`.
     """
 
@@ -36,6 +37,7 @@ class ActorAccess:
     context: RuleContext
     lowering: Lowering
     named: Named
+    timed: int = 0
     _scopes: dict[tuple[str, Operation], Scope] = field(default_factory=dict)
     _filters: dict[tuple[str, str, bool], Filter] = field(default_factory=dict)
 
@@ -78,7 +80,9 @@ class ActorAccess:
         found = self._scopes.get(key)
         if found is None:
             found = scope(self.policy, self.schema, self.actor, operation, model, self.context)
-            if not found.depends_on_time:
+            if found.depends_on_time:
+                self.timed += 1
+            else:
                 self._scopes[key] = found
         return found
 

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from vallum.identity import Client
+from vallum.server import account
 from vallum.server.exchange import ASGI, Exchange, Receive, Scope, Send, answer
 from vallum.server.http import Request, Response
 from vallum.server.rpc import json2, jsonrpc, xmlrpc
@@ -20,6 +21,7 @@ from vallum.server.threads import Threads
 
 __all__ = ["Router"]
 
+ACCOUNT: Final = "account"
 Handler = Callable[[Service, Request], Response]
 # Beginnings of paths: the protocol, what the log calls it, and what answers.
 ROUTES: Final[tuple[tuple[str, str, str, Handler], ...]] = (
@@ -30,6 +32,7 @@ ROUTES: Final[tuple[tuple[str, str, str, Handler], ...]] = (
     ("/web/session/", "jsonrpc", "/web/session", jsonrpc.web),
     ("/web/webclient/version_info", "jsonrpc", "/web/webclient", jsonrpc.web),
     ("/xmlrpc/", "xmlrpc", "/xmlrpc", xmlrpc.handle),
+    ("/account", ACCOUNT, "/account", account.handle),
 )
 _POSTED: Final = frozenset({"jsonrpc", "xmlrpc"})
 _WAITING_PER_THREAD: Final = 64
@@ -55,7 +58,7 @@ class Router:
         for beginning, protocol, name, handler in ROUTES:
             if path.startswith(beginning):
                 exchange.route = name
-                if protocol not in self._service.protocols:
+                if protocol != ACCOUNT and protocol not in self._service.protocols:
                     raise _nothing_here()
                 if protocol in _POSTED and scope["method"] != "POST":
                     raise RpcError(
@@ -81,7 +84,13 @@ class Router:
             request_id=exchange.request_id,
         )
         request = Request(
-            scope["method"], scope["path"], exchange.headers, exchange.body, client, exchange.secure
+            scope["method"],
+            scope["path"],
+            exchange.headers,
+            exchange.body,
+            client,
+            exchange.secure,
+            scope.get("query_string", b"").decode("latin-1"),
         )
         self._waiting += 1
         try:

@@ -11,6 +11,7 @@ from vallum.domain import Env, Filter, root
 from vallum.domain.filter import ALWAYS
 from vallum.domain.sql import Scope
 from vallum.enforce.query.eyes import Eyes, among, batches, own_id, record_ids
+from vallum.enforce.statement import Compiled
 from vallum.kernel import (
     AccessDenied,
     Operation,
@@ -23,7 +24,7 @@ from vallum.kernel import (
 from vallum.policy import refused
 from vallum.schema import Model
 
-__all__ = ["check", "in_scope", "missing", "named_operation"]
+__all__ = ["check", "check_statement", "in_scope", "missing", "named_operation"]
 
 _SHOWN: Final = 10
 # Models whose code asks for access to the record they belong to, whatever their own rules say.
@@ -45,17 +46,26 @@ def check(eyes: Eyes, model: str, ids: Iterable[int], operation: Operation | str
     elif access is not None and not access.may(target, wanted):
         raise refused(access.policy, access.actor, wanted, model)
 
-    def build(env: Env) -> sa.Select[Any]:
-        scope = Scope(root(target))
-        condition = scope.where(in_scope(eyes, target, wanted, env.with_active_test(False)))
-        chosen = among(own_id(scope))
-        return sa.select(own_id(scope)).select_from(scope.from_clause()).where(condition, chosen)
-
-    statement = eyes.prepared(("check", model, wanted), build)
+    statement = check_statement(eyes, target, wanted)
     allowed = {row[0] for some in batches(given) for row in eyes.rows(statement, ids=some)}
     lacking = [i for i in dict.fromkeys(given) if i not in allowed]
     if lacking:
         raise missing(eyes, target, lacking, wanted)
+
+
+def check_statement(eyes: Eyes, model: Model, operation: Operation) -> Compiled:
+    """The statement that tells which of the ids bound as `ids` are in the scope of an operation.
+
+    Raises: UnsupportedDomain (code decides).
+    """
+
+    def build(env: Env) -> sa.Select[Any]:
+        scope = Scope(root(model))
+        condition = scope.where(in_scope(eyes, model, operation, env.with_active_test(False)))
+        chosen = among(own_id(scope))
+        return sa.select(own_id(scope)).select_from(scope.from_clause()).where(condition, chosen)
+
+    return eyes.prepared(("check", model.name, operation), build)
 
 
 def named_operation(name: Operation | str) -> Operation:

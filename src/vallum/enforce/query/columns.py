@@ -76,7 +76,8 @@ def field_names(fields: Iterable[str] | None) -> tuple[str, ...] | None:
     if fields is None:
         return None
     found: list[str] = []
-    for name in fields if isinstance(fields, Iterable) and not isinstance(fields, str) else (None,):
+    given: Any = fields
+    for name in given if isinstance(given, Iterable) and not isinstance(given, str) else (None,):
         if not isinstance(name, str):
             raise InvalidValue(f"the fields are {shown(fields)}", fix="give a list of names")
         found.append(name)

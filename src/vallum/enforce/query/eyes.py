@@ -110,9 +110,10 @@ class Eyes:
         whole = (self.actor, *key)
         found = statements.get(whole, access)
         if found is None:
-            env = self.env()
+            env, timed = self.env(), access.timed if access else 0
             found = compiled(build(env))
-            if compiled(build(replace(env, now=env.now + _ANOTHER_TIME))) == found:
+            lasting = access is None or access.timed == timed
+            if lasting and compiled(build(replace(env, now=env.now + _ANOTHER_TIME))) == found:
                 statements.keep(whole, access, found)
         return cast("Compiled", found)
 
@@ -129,7 +130,7 @@ class Eyes:
     def rows(self, statement: Compiled, **values: Any) -> Sequence[Row]:
         """The rows of a statement with these values bound."""
         text, bound = statement
-        return self.application.database.rows(text, {**bound, **values})
+        return self.application.database.rows(text, {**bound, **values}, reads=True)
 
 
 def own_id(scope: Scope) -> ColumnElement[int]:

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from vallum.analysis.attempt import attempt
 from vallum.domain import RecordReader
-from vallum.enforce import Application
+from vallum.enforce.application import Application
+from vallum.enforce.attempt import attempt
 from vallum.kernel import VallumError
 from vallum.policy import Actor
 from vallum.schema import Schema

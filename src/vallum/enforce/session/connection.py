@@ -1,0 +1,80 @@
+"""Connections of a guarded session: the team's own pool, the guard's dialect, every statement checked.
+
+An engine lives as long as its session and shares pool and events with the team's engine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.orm import FromStatement
+from sqlalchemy.sql import elements, functions, lambdas, selectable
+
+from vallum.enforce.session.writes import Writes
+from vallum.kernel import AccessDenied
+
+__all__ = ["GuardedConnection", "GuardedEngine"]
+
+_READS = (selectable.SelectBase, elements.TextClause, functions.FunctionElement)
+_SAVEPOINTS = (elements.SavepointClause, elements.RollbackToSavepointClause, elements.ReleaseSavepointClause)
+
+
+class GuardedConnection(Connection):
+    """A connection that runs what reads, and has what writes checked first."""
+
+    engine: GuardedEngine
+
+    def execute(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
+        found = statement
+        if isinstance(found, lambdas.LambdaElement):
+            found = found._resolved
+        if isinstance(found, FromStatement):
+            found = found.element
+        if isinstance(found, (*_READS, *_SAVEPOINTS)):
+            return self.run(statement, parameters, execution_options)
+        if isinstance(statement, sa.Insert | sa.Update | sa.Delete):
+            return self.engine.vallum_writes.run(self, statement, parameters, execution_options)
+        raise AccessDenied(
+            f"a guarded session runs no `{type(statement).__name__}`",
+            fix="allow the statement by name: `guard(…, allow={…})`",
+        )
+
+    def scalar(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
+        return self.execute(statement, parameters, execution_options=execution_options).scalar()
+
+    def exec_driver_sql(self, *args: Any, **kw: Any) -> Any:
+        raise AccessDenied("SQL text in a guarded session", fix="allow it by name: `guard(…, allow={…})`")
+
+    def run(self, statement: Any, parameters: Any, execution_options: Any) -> Any:
+        """Run a statement that was checked, or that reads: then the compiler filters it."""
+        return super().execute(statement, parameters, execution_options=execution_options)
+
+    def run_checked(self, text: str, values: dict[str, Any]) -> Any:
+        """Run a statement of the guard itself."""
+        return super().exec_driver_sql(text, values)
+
+
+class GuardedEngine(Engine):
+    """The team's engine as one session sees it."""
+
+    _connection_cls = GuardedConnection
+    _sa_propagate_class_events = False
+
+    def __init__(self, engine: Engine, dialect: Any, cache: Any, writes: Writes) -> None:
+        super().__init__(
+            engine.pool,
+            dialect,
+            engine.url,
+            logging_name=engine.logging_name,
+            query_cache_size=0,
+            hide_parameters=engine.hide_parameters,
+        )
+        self.echo = engine.echo
+        # Events of the team's engine (tracing and the like) hear of these statements too.
+        self.dispatch = self.dispatch._join(engine.dispatch)
+        self._has_events = engine._has_events
+        self._execution_options = engine._execution_options
+        self._compiled_cache = cache
+        self.vallum_writes = writes
