@@ -135,5 +135,9 @@ def _naming(eyes: Eyes, target: Model, env: Env, names: Names, place: int | None
     start = scope.from_clause()
     if place is None:
         return sa.select(own, name).select_from(start).where(where, among(own))
-    columns = (sa.cast(own, sa.BigInteger()), sa.cast(name, sa.Text()), sa.literal_column(str(place)))
+    columns: tuple[ColumnElement[Any], ...] = (
+        sa.cast(own, sa.BigInteger()),
+        sa.cast(name, sa.Text()),
+        sa.literal_column(str(place)),
+    )
     return sa.select(*columns).select_from(start).where(where, among(own, f"ids_{place}"))
