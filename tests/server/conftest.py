@@ -1,4 +1,4 @@
-"""Servers over the reference databases and the example company, shared by the tests of a worker."""
+"""Servers over the reference databases and the example company, and a browser, for the tests of a worker."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from playwright.sync_api import Browser
 
 from examples.trading import generate
 from tests.support.accounts import People, odoo_key, people
+from tests.support.browser import axe_source, chromium, launched
 from tests.support.company import METADATA, POLICY
 from tests.support.installation import Installation, installed
 from tests.support.odoo import OdooReference
+from tests.support.server import alone, run_folder
 from tests.support.serving import Server, serving
 from tests.support.temporary import temporary_folder
 from vallum.postgres import EmbeddedServer
@@ -80,3 +83,19 @@ def installation(pg_server: EmbeddedServer, company: str) -> Iterator[Installati
     """The example company with accounts, shared by the tests of a worker; each has people of its own."""
     with installed(pg_server, company) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def browser(pytestconfig: pytest.Config) -> Iterator[Browser]:
+    """A real browser."""
+    with alone(run_folder(pytestconfig) / "chromium.lock"):
+        chromium()
+    with launched() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def axe(pytestconfig: pytest.Config) -> str:
+    """The text of axe-core."""
+    with alone(run_folder(pytestconfig) / "axe.lock"):
+        return axe_source()

@@ -20,13 +20,16 @@ from vallum.analysis.explanation import (
 )
 from vallum.analysis.holder import Holder, RulePass
 from vallum.analysis.inexact import inexact_models
-from vallum.analysis.paths import Grant, GroupPath
+from vallum.analysis.matrix import DECIDING_MODELS, Cell, cell, count_cells, may_escalate, readable_models
+from vallum.analysis.paths import Grant, GroupPath, Membership, memberships
 from vallum.analysis.snapshot import Snapshot, read_snapshot, take_snapshot, write_snapshot
 from vallum.analysis.who_can import who_can
 
 __all__ = [
+    "DECIDING_MODELS",
     "AccessChange",
     "Actual",
+    "Cell",
     "Explanation",
     "FieldChange",
     "FieldReason",
@@ -34,6 +37,7 @@ __all__ = [
     "GroupPath",
     "Holder",
     "LeafReason",
+    "Membership",
     "MenuChange",
     "RecordChange",
     "RulePass",
@@ -42,10 +46,15 @@ __all__ = [
     "Snapshot",
     "SnapshotDiff",
     "UserChange",
+    "cell",
+    "count_cells",
     "diff_snapshots",
     "explain",
     "inexact_models",
+    "may_escalate",
+    "memberships",
     "read_snapshot",
+    "readable_models",
     "take_snapshot",
     "who_can",
     "write_snapshot",

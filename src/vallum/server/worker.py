@@ -124,7 +124,7 @@ def build(plan: Plan) -> ASGI:
         )
     )
     watch.start()
-    from vallum.server.pages import pages
+    from vallum.server.probes import pages
 
     options = Options.of(settings, Metrics())
     router = Router(service, cast("ASGI", pages(service)), settings.threads)
