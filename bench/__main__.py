@@ -21,6 +21,7 @@ NAMES = (
     "console",
     "values",
     "serve",
+    "identity",
 )
 
 
