@@ -224,4 +224,3 @@ def _text(value: Any) -> Any:
     if isinstance(value, datetime):
         return moment(value)
     return value.isoformat() if isinstance(value, date) else value
-

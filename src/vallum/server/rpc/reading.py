@@ -126,7 +126,9 @@ def name_search(
     call: Call, name: Any = "", domain: Any = None, operator: Any = "ilike", limit: Any = 100
 ) -> list[tuple[int, str | bool]]:
     """Ids and names of the records that are called so."""
-    found = call.session.name_search(call.model, name or "", _domain(call, domain), operator, _most(call, limit))
+    found = call.session.name_search(
+        call.model, name or "", _domain(call, domain), operator, _most(call, limit)
+    )
     return _within(call, found, limit)
 
 
