@@ -163,7 +163,7 @@ def _drop_empty(connection: Connection) -> None:
 def undeclared(connection: Connection, missing: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Of the places that are gone, those that no act of retention declares; nothing where all are.
 
-    What is gone must be what one of the two newest acts says, all of it: the newest may not be carried out yet.
+    What is gone must be what one of the two newest acts says: the newest may not be carried out yet.
     Only acts whose actor was verified count: nobody declares away what somebody without the key deleted.
     """
     acts = _acts(connection)
