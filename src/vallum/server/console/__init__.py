@@ -25,9 +25,23 @@ def console_pages() -> Pages[Site]:
         postgres,
         record,
         who_can,
+        workshop,
     )
 
     found: Pages[Site] = Pages()
-    for module in (home, data, record, edit, explorer, explain, who_can, people, postgres, me, look):
+    for module in (
+        home,
+        data,
+        record,
+        edit,
+        explorer,
+        explain,
+        who_can,
+        workshop,
+        people,
+        postgres,
+        me,
+        look,
+    ):
         found.include(module.pages)
     return found
