@@ -71,7 +71,7 @@ def lint(site: Site, sketch: Sketch, model: Model) -> list[tuple[str, str]]:
             found.append(
                 (
                     "",
-                    "For everyone it compares with the person who asks: without that value they see nothing of it.",
+                    "For everyone it compares with the person who asks: some may see nothing of it.",
                 )
             )
     found.extend(_cost(site, sketch, model))
@@ -166,5 +166,7 @@ def patch(policy: Policy, sketch: Sketch, *, odoo: bool) -> bytes:
 
 
 def _field(record: etree._Element, name: str, text: str | None = None, **attributes: str) -> None:
-    made = etree.SubElement(record, "field", {"name": name, **attributes})
+    made = etree.SubElement(record, "field", name=name)
+    for key, value in attributes.items():
+        made.set(key, value)
     made.text = text
