@@ -11,7 +11,16 @@ from pathlib import Path
 
 from bench.table import Row, markdown
 
-NAMES = ("decisions", "query", "odoo", "growth", "roles", "session", "console")
+NAMES = (
+    "decisions",
+    "query",
+    "odoo",
+    "growth",
+    "roles",
+    "session",
+    "console",
+    "values",
+)
 
 
 def main() -> int:

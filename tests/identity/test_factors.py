@@ -422,12 +422,12 @@ def test_passkey_shown_elsewhere_or_to_nobody_is_refused(world: World, lie: dict
 @pytest.mark.parametrize("lie", [{"origin": "https://evil.test"}, {"rp_id": "evil.test"}])
 def test_passkey_made_elsewhere_is_not_kept(world: World, lie: dict[str, str]) -> None:
     """Neither of another origin nor for another relying party."""
-    account = world.person()
+    account, device = world.person(), SoftAuthenticator()
+    for name, value in lie.items():
+        setattr(device, name, value)
     ticket, options = world.identity.factors.begin_passkey(account)
     with pytest.raises(FactorRefused):
-        world.identity.factors.finish_passkey(
-            account, ticket, SoftAuthenticator(**lie).make(options), client()
-        )  # type: ignore[arg-type]
+        world.identity.factors.finish_passkey(account, ticket, device.make(options), client())
     assert not world.identity.factors.of(account.id)
 
 

@@ -10,6 +10,8 @@ import pytest
 from tests.identity.conftest import Maker
 from tests.identity.world import World, client
 from tests.support.company import METADATA, POLICY
+from vallum.enforce import Application
+from vallum.facade import Vallum
 from vallum.facade import open as open_application
 from vallum.identity.errors import NotPermitted, RequestRefused
 from vallum.identity.memberships import overlay
@@ -41,16 +43,15 @@ def test_overlay_adds_a_group_with_all_it_implies(closed: bool) -> None:
 def test_membership_reaches_the_rights_of_the_example_company(world: World, company: str) -> None:
     """Marie, a salesperson, sees her own leads; as a manager for an hour everyone's; then no more."""
     with open_application(company, metadata=METADATA, policy=POLICY) as vallum:
-        application = vallum.application
-        marie = vallum.users.find("marie")
-        account = world.person("marie", user_id=marie.id)
-        base, plain = world.identity.base, application.directory
+        known = vallum.application
+        account = world.person("marie", user_id=vallum.users.find("marie").id)
+        base = world.identity.base
 
         def seen() -> int:
             given = base.memberships.by_user(world.clock.now())
-            application.directory = overlay(plain, application.policy, given)
-            application.forget()
-            return len(vallum.as_user("marie").search("crm.lead", []))
+            users = overlay(known.directory, known.policy, given)
+            eyes = Vallum(Application(known.database, known.schema, known.policy, users))
+            return len(eyes.as_user("marie").search("crm.lead", []))
 
         own = seen()
         end = world.clock.now() + timedelta(hours=1)

@@ -14,6 +14,7 @@ from vallum.identity.errors import LinkRefused
 from vallum.identity.keys.scope import Scope
 from vallum.identity.sign_in import Refused, SignedIn, Step
 from vallum.identity.tickets import TicketKind
+from vallum.kernel import SettingsError
 
 
 def test_right_password_opens_a_session(world: World) -> None:
@@ -172,3 +173,13 @@ def test_two_that_finish_one_step_get_one_session(world: World) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(finish, range(4))) == 1
+
+
+@pytest.mark.parametrize("login", ["", "\0", "marie\0", "\ud800", "x" * 100_000, "ma rie", "\u202emarie"])
+def test_odd_logins_are_unknown_quietly(world: World, login: str) -> None:
+    """What cannot be a login is nobody's; and nobody gets one like that."""
+    world.person()
+    assert isinstance(world.identity.sign_in.password(login, GOOD, client()), Refused)
+    if login != "ma rie":
+        with pytest.raises(SettingsError):
+            world.identity.create_account(login, by=None)

@@ -68,10 +68,19 @@ class Groups:
     """Groups of an application's users, as a test wants them."""
 
     of: dict[int, frozenset[str]] = field(default_factory=dict)
+    logins: dict[str, int] = field(default_factory=dict)
 
     def groups(self, user_id: int | None, given: frozenset[str]) -> frozenset[str]:
         """What was said, and what is given."""
         return given | self.of.get(user_id or 0, frozenset())
+
+    def user_of(self, login: str) -> int | None:
+        """Who was named."""
+        return self.logins.get(login)
+
+    def login_of(self, user_id: int) -> str | None:
+        """As whom."""
+        return next((login for login, found in self.logins.items() if found == user_id), None)
 
 
 @dataclass

@@ -13,11 +13,12 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests.support.node import node_modules
+
 __all__ = ["SCREENSHOTS", "Watched", "accessibility", "axe_source", "chromium", "launched", "watched"]
 
 ROOT: Final = Path(__file__).parents[2]
 SCREENSHOTS: Final = ROOT / ".cache" / "screenshots"
-NODE: Final = ROOT / ".cache" / "axe"
 ARGUMENTS: Final = [
     "--headless",
     "--no-sandbox",
@@ -52,21 +53,7 @@ def chromium() -> str:
 
 def axe_source() -> str:
     """The text of axe-core, installed from npm as the lock file says; else the test is skipped."""
-    file = NODE / "node_modules" / "axe-core" / "axe.min.js"
-    if not file.exists():
-        if shutil.which("npm") is None:
-            pytest.skip("no npm to install axe-core with: apt-get install npm")
-        NODE.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(ROOT / "tests" / "support" / "axe" / name, NODE / name)
-        subprocess.run(
-            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],  # noqa: S607
-            cwd=NODE,
-            check=True,
-            capture_output=True,
-            timeout=300,
-        )
-    return file.read_text(encoding="utf-8")
+    return (node_modules() / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
 @contextmanager

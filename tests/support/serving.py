@@ -82,9 +82,10 @@ def serving(
     settings: Mapping[str, object] | None = None,
     secure: bool = True,
     workers: int = 1,
+    port: int | None = None,
 ) -> Iterator[Server]:
     """A server, ready; ended by its process id."""
-    port, metrics = free_port(), free_port()
+    port, metrics = port or free_port(), free_port()
     log = folder / "log"
     given = {
         "dsn": dsn,

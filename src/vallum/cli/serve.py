@@ -58,9 +58,18 @@ def serve(
     with prepared(shell.settings) as ready:
         ca = ready.certificate.ca if ready.certificate else None
         if shell.json:
-            shell.write({"url": ready.url, "ca": str(ca) if ca else None, "version": ready.version})
+            shell.write(
+                {
+                    "url": ready.url,
+                    "ca": str(ca) if ca else None,
+                    "version": ready.version,
+                    "first_link": ready.first_link,
+                }
+            )
         else:
             shell.note(f"Serving Odoo {ready.version}'s API for {ready.users} users at {ready.url}")
             if ca is not None:
                 shell.note(f"Clients must trust the CA in {ca}")
+            if ready.first_link is not None:
+                shell.note(f"Become the first administrator, within a day and once: {ready.first_link}")
         run(ready)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vallum.analysis import Explanation, Holder, Snapshot
     from vallum.enforce.session import Guard
     from vallum.enforce.session.guard import Factory
+    from vallum.facade.audit import Audit
     from vallum.facade.roles import Roles
 
 __all__ = ["Vallum"]
@@ -90,6 +91,12 @@ class Vallum:
         from vallum.facade.roles import Roles
 
         return Roles(self.application)
+
+    def audit(self, folder: str | Path) -> Audit:
+        """The audit trail of the database. `folder`: the log's own, where its keys are."""
+        from vallum.facade.audit import Audit
+
+        return Audit(self.application.database.dsn, Path(folder))
 
     # Somebody's eyes
 

@@ -81,7 +81,9 @@ def login_key(login: str) -> str:
     >>> login_key("  Marie@Example.COM ")
     'marie@example.com'
     """
-    return unicodedata.normalize("NFKC", login).casefold().strip()
+    key = unicodedata.normalize("NFKC", login).casefold().strip()
+    # What PostgreSQL cannot hold is nobody's login.
+    return key.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 class Accounts:
@@ -128,6 +130,9 @@ class Accounts:
         try:
             rows = _run(self._store, connection, statement, params)
         except psycopg.errors.UniqueViolation as error:
+            if connection is not None:
+                # The caller's transaction has failed, and must know.
+                raise
             what = "user" if error.diag.constraint_name == "account_user" else "login"
             raise AccountTaken(
                 f"this {what} has an account already", where=login, fix=f"give another {what}"
@@ -313,7 +318,7 @@ def _account(row: Any) -> Account:
 
 def _checked_login(login: str) -> str:
     key = login_key(login)
-    if not key or len(key) > 254 or any(unicodedata.category(char) in ("Cc", "Cf", "Cs") for char in key):
+    if not key or len(key) > 254 or any(unicodedata.category(c) in ("Cc", "Cf", "Cs") for c in login.strip()):
         raise SettingsError("this cannot be a login", where=repr(login), fix="give a name or a mail address")
     return key
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from vallum.identity.accounts import Account, Accounts
 from vallum.identity.attempts import Attempts
-from vallum.identity.authenticator import Client
+from vallum.identity.authenticator import Authenticator, Client
 from vallum.identity.devices import Devices
 from vallum.identity.events import Event, Events
 from vallum.identity.keyring import Keyring
@@ -23,12 +23,23 @@ from vallum.identity.store import Connection, Store
 from vallum.identity.tickets import Tickets
 from vallum.kernel import Clock, SystemClock
 
-__all__ = ["Base"]
+__all__ = ["Base", "Foreign"]
+
+
+class Foreign(Authenticator, Protocol):
+    """Knows users that have no password here."""
+
+    def mark(self, user_id: int) -> bytes:
+        """A digest of a user's credentials: another one after a change of password, login or activity."""
+        ...
 
 
 @dataclass(frozen=True)
 class Base:
-    """The parts, made once and shared by threads. `source`: the application's users and groups."""
+    """The parts, made once and shared by threads. `source`: the application's users and groups.
+
+    `foreign`: who knows the passwords of users that have no account of their own (those of an Odoo).
+    """
 
     store: Store
     settings: IdentitySettings
@@ -36,6 +47,7 @@ class Base:
     clock: Clock = field(default_factory=SystemClock)
     events: Events = field(default_factory=Events)
     source: Source = field(default_factory=NoApplication)
+    foreign: Foreign | None = None
 
     def now(self) -> datetime:
         """The present instant."""

@@ -11,10 +11,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["Cookies", "cleared", "device_cookie", "read", "session_cookie"]
+__all__ = ["Cookies", "cleared", "device_cookie", "read", "session_cookie", "step_cookie"]
 
 SESSION: Final = "__Host-vallum"
 DEVICE: Final = "__Host-vallum-device"
+STEP: Final = "__Host-vallum-step"
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _LONGEST: Final = 16_384
 _DAY: Final = 24 * 60 * 60
@@ -26,6 +27,7 @@ class Cookies:
 
     session: str | None = field(default=None, repr=False)
     device: str | None = field(default=None, repr=False)
+    step: str | None = field(default=None, repr=False)
 
 
 def session_cookie(token: str) -> str:
@@ -36,6 +38,11 @@ def session_cookie(token: str) -> str:
 def device_cookie(token: str, *, days: int) -> str:
     """The value of `Set-Cookie` for a device."""
     return f"{DEVICE}={token}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={days * _DAY}"
+
+
+def step_cookie(ticket: str) -> str:
+    """The value of `Set-Cookie` for a sign-in that is half done."""
+    return f"{STEP}={ticket}; Path=/; Secure; HttpOnly; SameSite=Strict"
 
 
 def cleared(cookie: str) -> str:
@@ -53,12 +60,12 @@ def read(header: str) -> Cookies:
     """What a `Cookie` header holds of ours."""
     if len(header) > _LONGEST:
         return Cookies()
-    found: dict[str, list[str]] = {SESSION: [], DEVICE: []}
+    found: dict[str, list[str]] = {SESSION: [], DEVICE: [], STEP: []}
     for part in header.split(";"):
         name, _, value = part.strip().partition("=")
         if name in found:
             found[name].append(value)
-    return Cookies(_single(found[SESSION]), _single(found[DEVICE]))
+    return Cookies(*(_single(found[name]) for name in (SESSION, DEVICE, STEP)))
 
 
 def _single(values: list[str]) -> str | None:

@@ -104,6 +104,11 @@ class Keyring:
         key = _derived(secret, b"password pepper")
         return b64encode(hmac.digest(key, password.encode("utf-8", "surrogatepass"), "sha256"))
 
+    def tag(self, purpose: str, text: str) -> str:
+        """A tag only a holder of the newest secret can make; for what is given out and comes back."""
+        key = _derived(self.secrets[0], b"tag " + purpose.encode())
+        return hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256").hex()
+
     def seal(self, purpose: str, plain: bytes) -> bytes:
         """The value encrypted and authenticated; it opens for the same purpose only."""
         secret, nonce = self.secrets[0], secrets.token_bytes(_NONCE)

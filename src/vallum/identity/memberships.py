@@ -127,6 +127,17 @@ class Memberships:
         )
         return {user: frozenset(groups) for user, groups in rows}
 
+    def digest(self, now: datetime) -> object:
+        """Something that is another after every change of what holds, and when something ends."""
+        return tuple(
+            self._store.rows(
+                "SELECT count(*), sum(hashint8extended(m.xmin::text::bigint, 0)),"
+                " (SELECT count(*) FROM vallum.account WHERE NOT active) FROM vallum.membership m"
+                f" WHERE {_CURRENT}",
+                {"now": now},
+            )
+        )
+
     def next_end(self, now: datetime) -> datetime | None:
         """When the next membership ends: what was made of `by_user` holds until then at most."""
         rows = self._store.rows("SELECT min(expires) FROM vallum.membership WHERE expires > %s", (now,))

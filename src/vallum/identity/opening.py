@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from vallum.identity.base import Base
+from vallum.identity.base import Base, Foreign
 from vallum.identity.events import Events
 from vallum.identity.identity import Identity
 from vallum.identity.keyring import Keyring
@@ -30,10 +30,12 @@ def open_identity(
     clock: Clock | None = None,
     events: Events | None = None,
     source: Source | None = None,
+    foreign: Foreign | None = None,
 ) -> Identity:
     """The identity over a writable store whose tables are there (see `prepare`). Close it at the end.
 
     `source`: the application's users and groups; without it, only groups that Vallum gives count.
+    `foreign`: who knows the passwords of the users of an Odoo.
 
     Raises: SettingsError.
     """
@@ -45,6 +47,7 @@ def open_identity(
         clock or SystemClock(),
         events or Events(),
         source or NoApplication(),
+        foreign,
     )
     return Identity(base)
 

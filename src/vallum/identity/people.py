@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from vallum.identity.accounts import Account
 from vallum.identity.memberships import Memberships
+from vallum.kernel import UnknownUser
 from vallum.policy import Directory, Policy
 
 __all__ = ["PRESETS", "NoApplication", "OfApplication", "People", "Source", "matches"]
@@ -32,6 +33,14 @@ class Source(Protocol):
         """The xml ids of a user's groups and of those given, with all they imply."""
         ...
 
+    def user_of(self, login: str) -> int | None:
+        """The active user with that login, if there is one."""
+        ...
+
+    def login_of(self, user_id: int) -> str | None:
+        """The login of a user, if there is one."""
+        ...
+
 
 class NoApplication:
     """There is no application: groups are what Vallum gives, and imply nothing."""
@@ -39,6 +48,14 @@ class NoApplication:
     def groups(self, user_id: int | None, given: frozenset[str]) -> frozenset[str]:
         """Those given."""
         return given
+
+    def user_of(self, login: str) -> int | None:
+        """Nobody."""
+        return None
+
+    def login_of(self, user_id: int) -> str | None:
+        """Nobody's."""
+        return None
 
 
 class OfApplication:
@@ -58,6 +75,19 @@ class OfApplication:
         return frozenset(
             name for group in closed if group in policy.groups and (name := policy.groups[group].xml_id)
         )
+
+    def user_of(self, login: str) -> int | None:
+        """The active user with that login, if there is one."""
+        try:
+            user = self._directory().find(login)
+        except UnknownUser:
+            return None
+        return user.id if user.active else None
+
+    def login_of(self, user_id: int) -> str | None:
+        """The login of a user, if there is one."""
+        user = self._directory().get(user_id)
+        return user.login if user is not None else None
 
 
 class People:

@@ -127,7 +127,10 @@ class MailSettings(_Table, frozen=True):
 
 
 class IdentitySettings(_Table, frozen=True):
-    """All of them. `url`: where people reach Vallum; links and passkeys are made for it alone."""
+    """All of them. `url`: where people reach Vallum; links and passkeys are made for it alone.
+
+    `link_users`: whether an account that a directory makes is tied to the user with the same login.
+    """
 
     url: str = "https://localhost:8443"
     name: str = "Vallum"
@@ -135,6 +138,7 @@ class IdentitySettings(_Table, frozen=True):
     alarm: tuple[str, ...] = ()
     max_elevation_minutes: Annotated[int, Meta(ge=5, le=24 * 60 * 30)] = 8 * 60
     approvers: tuple[str, ...] = ()
+    link_users: bool = False
     passwords: PasswordSettings = PasswordSettings()
     hashing: HashSettings = HashSettings()
     lockout: LockoutSettings = LockoutSettings()

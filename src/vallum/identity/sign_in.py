@@ -19,9 +19,9 @@ from typing import Final, TypeAlias
 
 from vallum.identity.accounts import Account, login_key
 from vallum.identity.attempts import Reservation, password_counters
-from vallum.identity.authenticator import Client, Refusal
+from vallum.identity.authenticator import Client, Refusal, Verdict
 from vallum.identity.base import Base
-from vallum.identity.errors import FactorRefused, LinkRefused
+from vallum.identity.errors import AccountTaken, FactorRefused, LinkRefused
 from vallum.identity.factors import Factors, Need
 from vallum.identity.factors.rules import is_required, need
 from vallum.identity.keys.keys import Keys
@@ -74,6 +74,8 @@ class Checked:
 
 PASSWORD: Final = "pwd"  # noqa: S105 - the name of a method
 PASSKEY: Final = "passkey"
+# Where the account of an Odoo's user comes from: its password stays there.
+FOREIGN: Final = "odoo"
 # What counts as a second factor; a passkey that verifies is two in one.
 _SECOND: Final = frozenset({"otp", "recovery", PASSKEY, "mfa"})
 
@@ -132,6 +134,11 @@ class SignIn:
         match = self._hasher.verify(
             kept if password else None, password, imported=self._passwords.any_imported()
         )
+        if base.foreign is not None:
+            # Asked of everyone, so that those with an account of their own take no less time.
+            verdict = base.foreign.password(login, "" if reservation.shut else password, client)
+            if account is None or account.source == FOREIGN:
+                return self._foreign(account, verdict, reservation, client, now)
         if account is not None and match.right:
             base.attempts.succeeded(reservation)
             if match.stale:
@@ -139,6 +146,38 @@ class SignIn:
                 account = base.accounts.get(account.id)
             return Checked(account)
         return self._refuse(account, reservation, client, now)
+
+    def _foreign(
+        self,
+        account: Account | None,
+        verdict: Verdict,
+        reservation: Reservation,
+        client: Client,
+        now: datetime,
+    ) -> Checked:
+        """What an Odoo says of one of its users; whoever is let in has an account from then on."""
+        if verdict.user_id is None or reservation.shut:
+            if verdict.refusal is Refusal.KEY_NEEDED:
+                # The password was right: nobody is guessing.
+                self._base.attempts.succeeded(reservation)
+                return Checked(None, Refusal.KEY_NEEDED)
+            return self._refuse(account, reservation, client, now)
+        self._base.attempts.succeeded(reservation)
+        found = self._base.accounts.by_user(verdict.user_id) or self._adopt(verdict.user_id, now)
+        if found.source != FOREIGN or not found.active:
+            return Checked(None, Refusal.INACTIVE)
+        return Checked(found)
+
+    def _adopt(self, user_id: int, now: datetime) -> Account:
+        name = self._base.source.login_of(user_id) or f"user {user_id}"
+        try:
+            return self._base.accounts.create(name, now, user_id=user_id, source=FOREIGN)
+        except AccountTaken:
+            # Somebody else of the same name, or another process at the same moment.
+            found = self._base.accounts.by_user(user_id)
+            return found or self._base.accounts.create(
+                f"{name} ({user_id})", now, user_id=user_id, source=FOREIGN
+            )
 
     def _refuse(
         self, account: Account | None, reservation: Reservation, client: Client, now: datetime

@@ -61,6 +61,7 @@ class Settings:
     odoo_version: int | None = None
     statement_timeout: float | None = None
     debug: bool = False
+    audit_dir: Path | None = None
     store: str | None = field(default=None, repr=False)
     replicas: tuple[str, ...] = field(default=(), repr=False)
     listen: tuple[str, int] = ("127.0.0.1", 8443)
@@ -165,6 +166,7 @@ _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
         "secret": _Setting(secret, "the secret of sign-in in base64, 32 bytes; not in the file"),
         "secret_file": _Setting(path, "the file with that secret, made where it is missing"),
         "mail_password": _Setting(secret, "the password for the mail server; not in the file"),
+        "audit_dir": _Setting(path, "the audit log's folder: its keys, tiles and checkpoint"),
         "data_dir": _Setting(path, "where Vallum keeps its own data, the embedded PostgreSQL among them"),
     }
 )

@@ -7,7 +7,7 @@ Invariant: a statement, and a transaction, runs on the connection of the thread 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import _GeneratorContextManager
 from threading import Lock, local
 
@@ -53,9 +53,9 @@ class ThreadDatabase(Database):
         """Whether this thread is within a transaction of its own making."""
         return self._mine().in_transaction
 
-    def rows(self, statement: Statement, params: Params = None) -> list[Row]:
+    def rows(self, statement: Statement, params: Params = None, *, reads: bool = False) -> list[Row]:
         """As `Database.rows`, on the connection of this thread."""
-        return self._mine().rows(statement, params)
+        return self._mine().rows(statement, params, reads=reads)
 
     def stream(self, statement: Statement, params: Params = None, *, batch: int = 2000) -> Iterator[Row]:
         """As `Database.stream`."""
@@ -64,6 +64,10 @@ class ThreadDatabase(Database):
     def transaction(self) -> _GeneratorContextManager[Connection]:
         """As `Database.transaction`, of this thread: others do not wait."""
         return self._mine().transaction()
+
+    def at_end(self, action: Callable[[], None]) -> None:
+        """As `Database.at_end`, of this thread's transaction."""
+        self._mine().at_end(action)
 
     def snapshot(self) -> _GeneratorContextManager[Connection]:
         """As `Database.snapshot`, of this thread."""

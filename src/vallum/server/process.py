@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from threading import Event, Thread
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from vallum.identity import IdentitySettings, open_identity
 from vallum.identity.opening import keyring_of, store_of
 from vallum.kernel import Settings, SettingsError, SystemClock
 from vallum.postgres import Database, connect
@@ -23,6 +24,9 @@ from vallum.server.addresses import Addresses
 from vallum.server.metrics import exporter
 from vallum.server.tls import Certificate, certificate, own_names
 from vallum.server.worker import Plan, opened
+
+if TYPE_CHECKING:
+    from vallum.facade import Vallum
 
 __all__ = ["Prepared", "prepared", "run"]
 
@@ -33,13 +37,17 @@ _PATIENCE: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything that must be there before the server starts. `version`: of Odoo, as it is spoken."""
+    """Everything that must be there before the server starts. `version`: of Odoo, as it is spoken.
+
+    `first_link`: by which the first administrator chooses a password; shown on the terminal, logged nowhere.
+    """
 
     plan: Plan
     certificate: Certificate | None
     url: str
     users: int
     version: int
+    first_link: str | None = None
 
 
 @contextmanager
@@ -54,18 +62,20 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
     with Database(settings.dsn) as database:
         found = opened(settings, database)
         users, version = len(found.users), found.schema.version
+        administrators = _administrators(settings, found)
     with store_of(settings) as store:
         with connect(store, readonly=False, autocommit=True) as connection:
-            for area in ("server",) if settings.metadata is None else ("server", "enforce", "identity"):
+            areas = ("server", "identity")
+            for area in areas if settings.metadata is None else (*areas, "enforce"):
                 migrate(connection, area)
-        if settings.metadata is not None:
-            # Made here, so that all workers find the same.
-            keyring_of(settings)
+        # Made here, so that all workers find the same.
+        keyring_of(settings)
+        link = _first_link(settings, store, administrators)
         cert = None if settings.plain_http else _certificate(settings)
         host, port = settings.listen
         shown = f"[{host}]" if ":" in host else host
         scheme = "http" if settings.plain_http else "https"
-        yield Prepared(Plan(settings, store), cert, f"{scheme}://{shown}:{port}", users, version)
+        yield Prepared(Plan(settings, store), cert, f"{scheme}://{shown}:{port}", users, version, link)
 
 
 def run(ready: Prepared) -> None:
@@ -158,3 +168,29 @@ def _renew(settings: Settings, done: Event) -> None:
         if path.read_bytes() != before:
             _LOG.info("the certificate was renewed")
             os.kill(os.getpid(), signal.SIGHUP)
+
+
+def _administrators(settings: Settings, found: Vallum) -> dict[str, int]:
+    """The active users of an application of one's own who are administrators, by login."""
+    if settings.metadata is None:
+        return {}
+    wanted = set(IdentitySettings.parse(settings.identity).administrators)
+    ids = {found.policy.group_ids[name] for name in wanted if name in found.policy.group_ids}
+    return {
+        user.login: user.id
+        for user in found.users
+        if user.active and ids & (user.groups if user.groups_closed else found.policy.close(user.groups))
+    }
+
+
+def _first_link(settings: Settings, store: str, administrators: dict[str, int]) -> str | None:
+    """A link by which the first administrator gets in, where nobody has; an Odoo has its own."""
+    if settings.metadata is None:
+        return None
+    login = "admin" if "admin" in administrators or not administrators else min(administrators)
+    with Database(store, readonly=False) as database:
+        identity = open_identity(database, settings)
+        try:
+            return identity.first_link(login=login, user_id=administrators.get(login))
+        finally:
+            identity.close()

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Final
 
 from vallum.identity import Client
+from vallum.server import account
 from vallum.server.exchange import ASGI, Exchange, Receive, Scope, Send, answer
 from vallum.server.http import Request, Response
 from vallum.server.rpc import json2, jsonrpc, xmlrpc
@@ -21,6 +22,7 @@ from vallum.server.service import Service
 
 __all__ = ["Router"]
 
+ACCOUNT: Final = "account"
 Handler = Callable[[Service, Request], Response]
 # Beginnings of paths: the protocol, what the log calls it, and what answers.
 ROUTES: Final[tuple[tuple[str, str, str, Handler], ...]] = (
@@ -31,6 +33,7 @@ ROUTES: Final[tuple[tuple[str, str, str, Handler], ...]] = (
     ("/web/session/", "jsonrpc", "/web/session", jsonrpc.web),
     ("/web/webclient/version_info", "jsonrpc", "/web/webclient", jsonrpc.web),
     ("/xmlrpc/", "xmlrpc", "/xmlrpc", xmlrpc.handle),
+    ("/account", ACCOUNT, "/account", account.handle),
 )
 _POSTED: Final = frozenset({"jsonrpc", "xmlrpc"})
 _WAITING_PER_THREAD: Final = 64
@@ -56,7 +59,7 @@ class Router:
         for beginning, protocol, name, handler in ROUTES:
             if path.startswith(beginning):
                 exchange.route = name
-                if protocol not in self._service.protocols:
+                if protocol != ACCOUNT and protocol not in self._service.protocols:
                     raise _nothing_here()
                 if protocol in _POSTED and scope["method"] != "POST":
                     raise RpcError(
@@ -82,7 +85,13 @@ class Router:
             request_id=exchange.request_id,
         )
         request = Request(
-            scope["method"], scope["path"], exchange.headers, exchange.body, client, exchange.secure
+            scope["method"],
+            scope["path"],
+            exchange.headers,
+            exchange.body,
+            client,
+            exchange.secure,
+            scope.get("query_string", b"").decode("latin-1"),
         )
         self._waiting += 1
         try:

@@ -23,6 +23,7 @@ from vallum.policy import Actor, Directory, User
 from vallum.schema import Schema
 from vallum.server.addresses import Addresses
 from vallum.server.limits import Counters, Rate
+from vallum.server.people import People
 from vallum.server.rpc.context import Context
 from vallum.server.rpc.faults import UNAVAILABLE_NAME, RpcError
 from vallum.server.rpc.methods import METHODS
@@ -71,6 +72,7 @@ class Service:
     writable: bool
     max_rows: int
     protocols: frozenset[str]
+    people: People | None = None
 
     # What there is
 

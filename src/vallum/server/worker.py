@@ -11,7 +11,6 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from vallum.enforce import Application
-from vallum.identity import LocalAuthenticator, OdooAuthenticator, OfApplication, open_identity
 from vallum.kernel import Clock, ConnectionFailed, Settings, SystemClock
 from vallum.postgres import Database, ThreadDatabase
 from vallum.server import log
@@ -22,6 +21,7 @@ from vallum.server.limits import Rate, counters
 from vallum.server.metrics import Metrics
 from vallum.server.middleware import STACK
 from vallum.server.options import Options
+from vallum.server.people import People
 from vallum.server.router import Router
 from vallum.server.service import Service, State
 from vallum.server.sessions import Sessions
@@ -106,17 +106,19 @@ def build(plan: Plan) -> ASGI:
     store = ThreadDatabase(
         plan.store, readonly=False, statement_timeout=timeout, application_name="vallum-store"
     )
-    state = _patiently(lambda: _state(settings, database))
-    service = _service(settings, state, database, store, clock)
+    people = People(settings, store, database, clock, lambda: service.application)
+    state = _patiently(lambda: _state(settings, database, people))
+    service = _service(settings, state, store, clock, people)
+    people.start()
 
     def changed() -> Fingerprint:
-        service.learn(_state(settings, database))
-        return _fingerprint(settings, database, service.application)
+        service.learn(_state(settings, database, people))
+        return _fingerprint(settings, database, service.application, people)
 
     watch = _patiently(
         lambda: Watch(
             settings.dsn or "",
-            _fingerprint(settings, database, state.application),
+            _fingerprint(settings, database, state.application, people),
             changed,
             lambda: service.learn(None),
         )
@@ -133,6 +135,7 @@ def build(plan: Plan) -> ASGI:
     def close() -> None:
         router.close()
         watch.close()
+        people.close()
         database.close()
         store.close()
 
@@ -149,26 +152,26 @@ def _patiently(make: Callable[[], Any]) -> Any:
             Event().wait(1)
 
 
-def _state(settings: Settings, database: ThreadDatabase) -> State:
+def _state(settings: Settings, database: ThreadDatabase, people: People) -> State:
     application = opened(settings, database).application
+    application.widen(people.widened)
     languages = None
     if "res.lang" in application.schema:
         languages = frozenset(code for (code,) in database.rows("SELECT code FROM res_lang WHERE active"))
     return State(application, languages)
 
 
-def _fingerprint(settings: Settings, database: ThreadDatabase, application: Application) -> Fingerprint:
+def _fingerprint(
+    settings: Settings, database: ThreadDatabase, application: Application, people: People
+) -> Fingerprint:
     files: Sequence[Path] = [*settings.policy, *([settings.registry] if settings.registry else [])]
-    return Fingerprint(database, application, files)
+    return Fingerprint(database, application, files, people.given)
 
 
 def _service(
-    settings: Settings, state: State, database: ThreadDatabase, store: ThreadDatabase, clock: Clock
+    settings: Settings, state: State, store: ThreadDatabase, clock: Clock, people: People
 ) -> Service:
     of_odoo = settings.metadata is None
-    known: list[Service] = []
-    source = OfApplication(lambda: known[0].application.policy, lambda: known[0].directory)
-    authenticator = _authenticator(settings, database, store, source, clock)
     where = settings.limits or ("memory" if settings.workers == 1 else "postgres")
     kept = counters(where, store, clock)
 
@@ -176,10 +179,10 @@ def _service(
         log.write(event, {"request_id": client.request_id, "client": client.address, **details}, clock)
 
     login = Rate(settings.login_rate, settings.login_burst)
-    service = Service(
+    return Service(
         state=state,
-        signin=SignIn(authenticator, kept, login, clock, report),
-        sessions=Sessions(store, clock, authenticator.mark),
+        signin=SignIn(people.authenticator, kept, login, clock, report),
+        sessions=Sessions(store, clock, people.mark),
         counters=kept,
         api_rate=Rate(settings.api_rate, settings.api_burst),
         addresses=Addresses.parse(settings.addresses),
@@ -189,9 +192,8 @@ def _service(
         writable=not of_odoo,
         max_rows=settings.max_rows,
         protocols=frozenset(settings.protocols),
+        people=people,
     )
-    known.append(service)
-    return service
 
 
 def named_database(dsn: str) -> str:
@@ -200,12 +202,3 @@ def named_database(dsn: str) -> str:
 
     found = conninfo_to_dict(dsn)
     return str(found.get("dbname") or found.get("user") or "")
-
-
-def _authenticator(
-    settings: Settings, database: ThreadDatabase, store: ThreadDatabase, source: OfApplication, clock: Clock
-) -> OdooAuthenticator | LocalAuthenticator:
-    """Who knows the users: Odoo, or Vallum's own accounts where the application is one's own."""
-    if settings.metadata is None:
-        return OdooAuthenticator(database, clock)
-    return LocalAuthenticator(open_identity(store, settings, clock=clock, source=source))

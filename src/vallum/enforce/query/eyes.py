@@ -130,7 +130,7 @@ class Eyes:
     def rows(self, statement: Compiled, **values: Any) -> Sequence[Row]:
         """The rows of a statement with these values bound."""
         text, bound = statement
-        return self.application.database.rows(text, {**bound, **values})
+        return self.application.database.rows(text, {**bound, **values}, reads=True)
 
 
 def own_id(scope: Scope) -> ColumnElement[int]:

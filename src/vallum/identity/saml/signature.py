@@ -62,7 +62,7 @@ def signed(
         raise ProviderMisconfigured(
             f"no certificate of the provider is valid now; the last one ends on {latest:%Y-%m-%d}",
             where=where,
-            fix="take over the provider's metadata anew: `vallum sso update --metadata`",
+            fix="take over the provider's metadata anew: `vallum sso update --idp-metadata`",
         )
     # A document of its own, so that nothing outside the assertion can be referred to.
     content = etree.tostring(assertion, with_tail=False)

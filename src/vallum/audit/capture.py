@@ -1,0 +1,279 @@
+"""Write the trigger function of a table: its columns spelled out, and only what changed.
+
+Pure: a table and the modes of its columns give SQL. Identifiers come from the catalogue (`tables`).
+A value becomes JSON: integers and booleans as such, dates in ISO form, instants in UTC, bytes in hexadecimal,
+all else as PostgreSQL writes it, so that it can be put back; what is longer than `LARGE` bytes as a digest.
+Invariant: what the function computes may fail (a column was renamed or dropped); the write it watches may not
+fail for that: it falls back to comparing whole rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, TypeAlias
+
+from vallum.audit.tables import Column, Table, ident, literal
+
+__all__ = [
+    "LARGE",
+    "MODES",
+    "TRIGGER",
+    "Mode",
+    "count_events",
+    "default_mode",
+    "function_bodies",
+    "function_name",
+    "rows_as_events",
+    "statements",
+]
+
+Mode: TypeAlias = Literal["plain", "committed", "hidden"]
+MODES: Final[tuple[Mode, ...]] = ("plain", "committed", "hidden")
+TRIGGER: Final = "zz_vallum_audit"
+LARGE: Final = 262_144
+
+_INTEGERS: Final = frozenset({"int2", "int4", "int8", "oid"})
+_DATES: Final = frozenset({"date", "time", "timestamp"})
+_TEXTS: Final = frozenset({"text", "varchar", "bpchar", "name"})
+# By value: 1.0 and 1.00 are one number. Types not named here are compared as PostgreSQL writes them.
+_COMPARED: Final = (
+    _INTEGERS | _DATES | {"bool", "numeric", "float4", "float8", "timestamptz", "uuid", "bytea"}
+)
+# What cannot be anybody's name, however it is used.
+_IMPERSONAL: Final = _COMPARED - {"bytea", "date"} | {"interval", "timetz", "money", "bit", "varbit"}
+# Types whose text does not depend on a session's settings; functions with others fix the settings.
+_SETTLED: Final = (
+    _COMPARED | _TEXTS | {"json", "jsonb", "xml", "inet", "cidr", "tsvector", "hstore", "citext"}
+)
+
+
+def default_mode(column: Column) -> Mode:
+    """How a column is kept where nobody says: what may be personal can be erased later."""
+    return "plain" if column.type in _IMPERSONAL or column.enum else "committed"
+
+
+def function_name(relation: str) -> str:
+    """The name of a table's function, within PostgreSQL's 63 bytes.
+
+    >>> function_name("public.res_users")
+    'audit_public_res_users_6a44e9ce_'
+    """
+    readable = "".join(c if c.isascii() and c.isalnum() else "_" for c in relation)[:46]
+    return f"audit_{readable}_{hashlib.sha256(relation.encode()).hexdigest()[:8]}_"
+
+
+def _is_large(column: Column) -> bool:
+    return column.type not in (_COMPARED - {"bytea", "numeric"}) and not column.enum
+
+
+def _json(column: Column, row: str) -> str:
+    """The value as JSON text; never null."""
+    value = f"{row}.{ident(column.name)}"
+    if column.type in _INTEGERS:
+        return f"coalesce({value}::pg_catalog.text, 'null')"
+    if column.type == "bool" or column.type in _DATES:
+        return f"coalesce(pg_catalog.to_json({value})::pg_catalog.text, 'null')"
+    if column.type == "timestamptz":
+        return f"coalesce(pg_catalog.to_json(pg_catalog.timezone('UTC', {value}))::pg_catalog.text, 'null')"
+    is_bytes = column.type == "bytea"
+    text = f"pg_catalog.encode({value}, 'hex')" if is_bytes else f"{value}::pg_catalog.text"
+    plain = f"pg_catalog.to_json({text})::pg_catalog.text"
+    if _is_large(column):
+        measured = value if is_bytes else text
+        content = value if is_bytes else f"pg_catalog.convert_to({text}, 'UTF8')"
+        digest = (
+            f"pg_catalog.json_build_object('bytes', pg_catalog.octet_length({measured}), 'digest', "
+            f"pg_catalog.encode(pg_catalog.sha256({content}), 'hex'))::pg_catalog.text"
+        )
+        longer = f"pg_catalog.octet_length({measured}) OPERATOR(pg_catalog.>) {LARGE}"
+        plain = f"CASE WHEN {longer} THEN {digest} ELSE {plain} END"
+    return f"CASE WHEN {value} IS NULL THEN 'null' ELSE {plain} END"
+
+
+def _part(column: Column, mode: Mode, row: str) -> str:
+    """`"name":value`, as an expression."""
+    name = json.dumps(column.name, ensure_ascii=False) + ":"
+    if mode == "hidden":
+        return literal(name + '{"hidden":true}')
+    return f"{literal(name)} {_AND} {_json(column, row)}"
+
+
+def _differs(column: Column) -> str:
+    """Whether a value changed. Not IS DISTINCT FROM: it looks for its operator on the search path."""
+    old, new = f"OLD.{ident(column.name)}", f"NEW.{ident(column.name)}"
+    both_null = f"({old} IS NULL AND {new} IS NULL)"
+    if column.type in _TEXTS:
+        # Collations may hold texts equal that are not the same.
+        old, new = f'{old} COLLATE pg_catalog."C"', f'{new} COLLATE pg_catalog."C"'
+    elif column.type not in _COMPARED and not column.enum:
+        old, new = f"{old}::pg_catalog.text", f"{new}::pg_catalog.text"
+    return f"({old} OPERATOR(pg_catalog.=) {new}) IS NOT TRUE AND NOT {both_null}"
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """The parts that are not null between commas: PostgreSQL takes 100 arguments at most."""
+    lists = [
+        "pg_catalog.concat_ws(',', " + ",\n        ".join(parts[i : i + 90]) + ")"
+        for i in range(0, len(parts), 90)
+    ]
+    if len(lists) == 1:
+        return lists[0]
+    return "pg_catalog.concat_ws(',', " + ", ".join(_unless_empty(part) for part in lists) + ")"
+
+
+def _unless_empty(text: str) -> str:
+    # Not NULLIF, and not a text twice: the first part of it that is anything.
+    return f"pg_catalog.substring({text}, '(?s)^.+$')"
+
+
+def _object(columns: Sequence[Column], modes: Mapping[str, Mode], row: str) -> str:
+    return f"'{{' {_AND} " + _joined([_part(c, modes[c.name], row) for c in columns]) + f" {_AND} '}}'"
+
+
+def _changes(table: Table, modes: Mapping[str, Mode], row: str) -> str:
+    parts = [f"CASE WHEN {_differs(c)} THEN {_part(c, modes[c.name], row)} END" for c in table.columns]
+    return f"'{{' {_AND} {_joined(parts)} {_AND} '}}'"
+
+
+def _key(table: Table, row: str) -> str:
+    columns = [c for name in table.key for c in table.columns if c.name == name]
+    return _object(columns, dict.fromkeys(table.key, "plain"), row) if columns else "NULL"
+
+
+_AND: Final = "OPERATOR(pg_catalog.||)"
+_IS: Final = "OPERATOR(pg_catalog.=)"
+# The number of the transaction's next event: kept where a rolled back savepoint takes it back as well.
+_NEXT: Final = f"""coalesce(CASE WHEN NOT pg_catalog.current_setting('vallum.audit_n', true) {_IS} ''
+        THEN pg_catalog.current_setting('vallum.audit_n', true) END::pg_catalog.int4, 0)"""
+_WHO: Final = """pg_catalog.current_setting('vallum.audit_stamp', true), pg_catalog.pg_backend_pid(),
+        SESSION_USER, pg_catalog.current_setting('role'), pg_catalog.current_setting('application_name'),
+        pg_catalog.inet_client_addr()"""
+
+
+def function_bodies(table: Table, modes: Mapping[str, Mode]) -> dict[str, str]:
+    """The text of the functions for insert, update, delete and truncate, by the letter that events have.
+
+    One for each, and few statements in them: what they cost is paid by every write.
+    Every name says where it is from: the writer's search path has no say.
+    """
+    old, new = _object(table.columns, modes, "OLD"), _object(table.columns, modes, "NEW")
+    computed = {"i": f"w := {new};", "d": f"o := {old};", "u": f"o := {old};\n        w := {new};"}
+    if table.key:
+        # Without a key all columns are needed: nothing else says which row it was.
+        computed["u"] = f"""o := {_changes(table, modes, "OLD")};
+        IF o {_IS} '{{}}' THEN
+            RETURN NULL;
+        END IF;
+        w := {_changes(table, modes, "NEW")};"""
+    bodies = {op: _row_body(table, modes, op, text) for op, text in computed.items()}
+    return {**bodies, "t": _truncate_body(table, modes)}
+
+
+def _row_body(table: Table, modes: Mapping[str, Mode], op: str, computed: str) -> str:
+    hidden = literal("{" + ",".join(_array_item(c) for c in modes if modes[c] == "hidden") + "}")
+    keys = literal("{" + ",".join(map(_array_item, table.key)) + "}")
+    row = "NEW" if op == "i" else "OLD"
+    return f"""
+DECLARE
+    o pg_catalog.text;
+    w pg_catalog.text;
+    k pg_catalog.text;
+    n pg_catalog.text;
+    careful pg_catalog.bool := false;
+BEGIN
+    BEGIN
+        {computed}
+        k := {_key(table, row)};
+    EXCEPTION WHEN OTHERS THEN
+        -- The table is not what it was when this was written.
+        SELECT d.* INTO k, o, w, careful FROM vallum.audit_whole(TG_OP, pg_catalog.to_jsonb(OLD),
+            pg_catalog.to_jsonb(NEW), {keys}, {hidden}) d;
+        IF careful IS NULL THEN
+            RETURN NULL;
+        END IF;
+    END;
+    -- Not PERFORM: that runs a query.
+    n := pg_catalog.set_config('vallum.audit_n', ({_NEXT} OPERATOR(pg_catalog.+) 1)::pg_catalog.text, true);
+    INSERT INTO vallum.audit_inbox VALUES (pg_catalog.nextval('vallum.audit_event_id'::pg_catalog.regclass),
+        pg_catalog.pg_current_xact_id(), n::pg_catalog.int4, pg_catalog.clock_timestamp(), 'row',
+        {literal(table.relation)}, k, '{op}', o, w, {_WHO}, careful);
+    RETURN NULL;
+END """  # noqa: S608 - names of the catalogue, quoted
+
+
+def _array_item(name: str) -> str:
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def rows_as_events(table: Table, modes: Mapping[str, Mode], op: str, source: str) -> str:
+    """Insert an event per row that is there: what is lost by TRUNCATE, or what there was at the beginning."""
+    row = _object(table.columns, modes, "x")
+    old, new = (row, "NULL") if op == "t" else ("NULL", row)
+    return (
+        "INSERT INTO vallum.audit_inbox SELECT "  # noqa: S608
+        "pg_catalog.nextval('vallum.audit_event_id'::pg_catalog.regclass), "
+        f"pg_catalog.pg_current_xact_id(), {_NEXT} OPERATOR(pg_catalog.+) pg_catalog.row_number() OVER (), "
+        f"pg_catalog.clock_timestamp(), 'row', {literal(table.relation)}, {_key(table, 'x')}, "
+        f"'{op}'::pg_catalog.\"char\", {old}, {new}, {_WHO}, false FROM {source} x"
+    )
+
+
+def count_events() -> str:
+    """Number the transaction's next event after as many as `rows_as_events` has inserted."""
+    return (
+        f"SELECT pg_catalog.set_config('vallum.audit_n', ({_NEXT} OPERATOR(pg_catalog.+) %s::int4)"
+        "::pg_catalog.text, true)"
+    )
+
+
+def _truncate_body(table: Table, modes: Mapping[str, Mode]) -> str:
+    before, after = rows_as_events(table, modes, "t", "ONLY \x00").split("\x00")
+    return f"""
+DECLARE
+    n pg_catalog.int4;
+    c pg_catalog.text;
+BEGIN
+    EXECUTE {literal(before)} {_AND} TG_RELID::pg_catalog.regclass::pg_catalog.text {_AND} {literal(after)};
+    GET DIAGNOSTICS n = ROW_COUNT;
+    c := pg_catalog.set_config('vallum.audit_n', ({_NEXT} OPERATOR(pg_catalog.+) n)::pg_catalog.text, true);
+    RETURN NULL;
+END """
+
+
+def _settings(table: Table) -> str:
+    """Fixed settings, where the text of a value depends on a session's; elsewhere they only cost time."""
+    if all(c.type in _SETTLED or c.enum for c in table.columns):
+        return ""
+    return (
+        "SET search_path = '' SET datestyle = 'ISO' SET intervalstyle = 'postgres' SET timezone = 'UTC' "
+        "SET bytea_output = 'hex' SET extra_float_digits = 1"
+    )
+
+
+_EVENTS: Final = {"i": "AFTER INSERT", "u": "AFTER UPDATE", "d": "AFTER DELETE", "t": "BEFORE TRUNCATE"}
+
+
+def statements(table: Table, modes: Mapping[str, Mode]) -> tuple[str, ...]:
+    """The SQL that begins to audit the table; the bodies of its functions are what a later check compares."""
+    found: list[str] = []
+    for op, body in function_bodies(table, modes).items():
+        function = f"vallum.{ident(function_name(table.relation) + op)}()"
+        each, targets = ("STATEMENT", table.truncatable) if op == "t" else ("ROW", (table.sql,))
+        tag = "$vallum$"
+        while tag in body:
+            # A name may hold anything.
+            tag = f"${tag[1:-1]}_$"
+        found.append(
+            f"CREATE OR REPLACE FUNCTION {function} RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
+            f"{_settings(table)} AS {tag}{body}{tag}"
+        )
+        found.append(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
+        for target in targets:
+            found.append(
+                f"CREATE OR REPLACE TRIGGER {TRIGGER}_{op} {_EVENTS[op]} ON {target} FOR EACH {each} "
+                f"EXECUTE FUNCTION {function}"
+            )
+            found.append(f"ALTER TABLE {target} ENABLE ALWAYS TRIGGER {TRIGGER}_{op}")
+    return tuple(found)
