@@ -127,7 +127,7 @@ def build(plan: Plan) -> ASGI:
     from vallum.server.probes import pages
 
     options = Options.of(settings, Metrics())
-    router = Router(service, cast("ASGI", pages(service)), settings.threads)
+    router = Router(service, cast("ASGI", pages(service, settings)), settings.threads)
     app: ASGI = router
     for layer in reversed(STACK):
         app = layer(app, options)

@@ -195,7 +195,7 @@ def _check_own(visit: Ask, sketch: Sketch, model: Model) -> None:
     """
     if sketch.kind == "rule":
         eyes = visit.site.eyes(visit)
-        actor = visit.site.actor(visit.site.user(visit.viewer.user_id))
+        actor = visit.site.actor(visit.site.viewer(visit))
         context = visit.site.vallum.application.access(actor).context
         domain = evaluate_domain(sketch.domain, context, where="the draft")
         eyes.where(model, to_list(domain), active_test=False)
