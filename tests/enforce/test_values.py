@@ -337,6 +337,17 @@ def test_stale_version_is_a_conflict(shop: vallum.Vallum) -> None:
         marie.write("crm.lead", [one, two], {"priority": "2"}, version={one: read[one]})
 
 
+def test_version_to_the_second_stands_for_that_second(shop: vallum.Vallum) -> None:
+    """As Odoo's clients are shown it; another second is another version."""
+    marie = shop.as_user("marie")
+    lead = marie.create("crm.lead", {"name": "1", "user_id": 3})
+    read = marie.read("crm.lead", [lead], ["write_date"])[0]["write_date"]
+    marie.write("crm.lead", lead, {"priority": "1"}, version=read.isoformat(" ", "seconds"))
+    before = (read - timedelta(seconds=1)).isoformat(" ", "seconds")
+    with pytest.raises(Conflict):
+        marie.write("crm.lead", lead, {"priority": "2"}, version=before)
+
+
 def test_key_creates_once(shop: vallum.Vallum) -> None:
     """For a day, the same user and the same content; other content is an error."""
     clock = FixedClock(datetime.fromisoformat("2026-03-01T12:00:00+00:00"))
