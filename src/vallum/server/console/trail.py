@@ -140,7 +140,7 @@ def _actor(site: Site, actor: Mapping[str, Any]) -> str:
     login = actor.get("login")
     if isinstance(login, str) and login:
         return login
-    user = actor.get("user")
+    user = actor.get("id")
     known = site.vallum.users.get(user) if isinstance(user, int) else None
     return known.login if known else str(actor.get("role") or actor.get("db_user") or "the database")
 
