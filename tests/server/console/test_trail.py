@@ -102,4 +102,4 @@ def test_page_verifies_the_whole_log(browser: Browser, audited: tuple[Console, A
 
 
 def _employees() -> Wanted:
-    return Wanted(relations=["public.hr_employee"], key='{"id":3}')
+    return Wanted(relations=["public.hr_employee"], key="3")

@@ -98,7 +98,7 @@ def _events(visit: Ask, trail: Audit) -> list[Event]:
     record = query.number("record", most=2**62)
     wanted = Wanted(
         relations=relations,
-        key=f'{{"id":{record}}}' if record else None,
+        key=str(record) if record else None,
         actor=query.text("actor") or None,
         field=query.text("field") or None,
         since=parse_moment(query.text("since")) if query.text("since") else None,
@@ -178,7 +178,7 @@ def history(visit: Ask) -> Answer:
     site = visit.site
     model, record = site.model(visit.parts["model"]), int(visit.parts["record"])
     eyes = site.eyes(visit)
-    wanted = Wanted(relations=[f"public.{model.table}"], key=f'{{"id":{record}}}')
+    wanted = Wanted(relations=[f"public.{model.table}"], key=str(record))
     events = trail_of(site).search_as(eyes, wanted, limit=200)
     answer = twin(visit, f"history-{model.name}-{record}", [event.as_dict() for event in events])
     if answer is not None:
