@@ -20,6 +20,8 @@ NAMES = (
     "session",
     "console",
     "values",
+    "serve",
+    "identity",
 )
 
 
