@@ -353,6 +353,15 @@ def test_who_leaves_the_directory_is_out_by_the_next_request(
         assert not base.accounts.find("scimmarie").active
 
 
+def test_name_that_cannot_be_one_is_refused(installation: Installation) -> None:
+    """With the standard's error, whatever the accounts have against it."""
+    installation.provider(kind="scim", id="people", label="People")
+    with installation.scim("people") as scim:
+        for name, status in (("a\u202eb", 400), ("x" * 300, 400), (" ", 400)):
+            made = scim.post("/scim/v2/Users", json={"schemas": [USER], "userName": name})
+            assert (made.status_code, made.json().get("scimType")) == (status, "invalidValue")
+
+
 def test_provisioning_needs_a_token(installation: Installation, browser: Browser) -> None:
     """Nothing is told without one, and a session is none."""
     installation.provider(kind="scim", id="people", label="People")
