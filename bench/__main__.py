@@ -20,6 +20,7 @@ NAMES = (
     "session",
     "console",
     "values",
+    "serve",
     "identity",
 )
 

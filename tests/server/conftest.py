@@ -72,7 +72,7 @@ def serve_company(pg_server: EmbeddedServer) -> Iterator[Company]:
     dsn = pg_server.create_database(f"serve_company_{os.getpid()}")
     generate(dsn, rows=2_000)
     with temporary_folder() as folder:
-        known = people(folder, dsn, ("marie", "sofia", "bruno", "olga"))
+        known = people(folder, dsn, ("marie", "sofia", "bruno", "olga", "admin"))
         settings = {"metadata": METADATA, "policy": POLICY}
         with serving(folder, dsn=dsn, store=None, settings=settings, secure=False) as running:
             yield Company(running, known)

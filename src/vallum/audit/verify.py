@@ -23,8 +23,8 @@ from vallum.audit.entries import OPERATIONS, key_text
 from vallum.audit.errors import LogForked, MalformedNote, ProofFailed
 from vallum.audit.notes import Checkpoint, Note, Verifier
 from vallum.audit.proofs import log_key, newest
-from vallum.audit.retention import declared_missing
-from vallum.audit.runs import digest_of_runs, merge_runs
+from vallum.audit.retention import undeclared
+from vallum.audit.runs import merge_runs
 from vallum.audit.state import Home
 from vallum.audit.tiles import WIDTH, TileReader
 from vallum.audit.tree import Frontier, check_consistency, consistency, reduce
@@ -250,17 +250,10 @@ def _root(blocks: Frontier, rest: Sequence[bytes]) -> bytes:
 
 
 def _check_missing(connection: Connection, missing: list[tuple[int, int]], problems: list[Problem]) -> None:
-    """What is gone must be what the newest acts of retention declare."""
-    declared = declared_missing(connection)
-    # The newest may not have been carried out yet: then it is still as the one before says.
-    if digest_of_runs(missing) not in declared:
-        for start, end in missing[:_SHOWN]:
-            what = (
-                f"event {start:,} is gone"
-                if end == start + 1
-                else f"events {start:,} to {end - 1:,} are gone"
-            )
-            problems.append(Problem("missing", f"{what}, and no act of retention declares it", start))
+    """What is gone must be what acts of retention declare."""
+    for start, end in undeclared(connection, missing)[:_SHOWN]:
+        what = f"event {start:,} is gone" if end == start + 1 else f"events {start:,} to {end - 1:,} are gone"
+        problems.append(Problem("missing", f"{what}, and no act of retention declares it", start))
 
 
 class _Actor(msgspec.Struct):

@@ -20,7 +20,7 @@ from vallum.postgres.migrations import migrate
 
 __all__ = ["keyring_of", "open_identity", "prepare", "store_of"]
 
-AREA: Final = "identity"
+AREAS: Final = ("identity", "sso")
 _DATABASE: Final = "vallum"
 
 
@@ -90,4 +90,5 @@ def prepare(dsn: str) -> None:
     Raises: ConnectionFailed, SettingsError.
     """
     with connect(dsn, readonly=False, autocommit=True, application_name="vallum migrate") as connection:
-        migrate(connection, AREA)
+        for area in AREAS:
+            migrate(connection, area)

@@ -27,6 +27,7 @@ from vallum.identity.factors.rules import is_required, need
 from vallum.identity.keys.keys import Keys
 from vallum.identity.passwords import Hasher, Passwords
 from vallum.identity.passwords.passwords import decoy
+from vallum.identity.sso.join import password_provider
 from vallum.identity.store import Connection
 from vallum.identity.tickets import Ticket, TicketKind
 from vallum.identity.tokens import new_token
@@ -130,15 +131,17 @@ class SignIn:
         usable = (
             account is not None and account.active and account.kind == "person" and account.local_password
         )
+        elsewhere = self._elsewhere(login, account)
+        usable = usable and not elsewhere
         kept = account.password_hash if account and usable and not reservation.shut else None
         # An empty password is nobody's, whatever was stored.
         match = self._hasher.verify(
             kept if password else None, password, imported=self._passwords.any_imported()
         )
         if base.foreign is not None:
-            # Asked of everyone, so that those with an account of their own take no less time; behind a lock
-            # with a password that is nobody's, so that it takes as long and confirms no guess.
-            asked = new_token() if reservation.shut else password
+            # Asked of everyone, so that those with an account of their own take no less time; where nothing is
+            # to be learned, with a password that is nobody's, so that it takes as long and confirms no guess.
+            asked = new_token() if reservation.shut or elsewhere else password
             verdict = base.foreign.password(login, asked, client)
             if account is None or account.source == FOREIGN:
                 return self._foreign(account, verdict, reservation, client, now)
@@ -149,6 +152,12 @@ class SignIn:
                 account = base.accounts.get(account.id)
             return Checked(account)
         return self._refuse(account, reservation, client, now)
+
+    def _elsewhere(self, login: str, account: Account | None) -> bool:
+        """Whether whoever has such an address signs in by a provider alone; asked of everyone alike."""
+        with self._base.store.transaction() as tx:
+            found = password_provider(tx, login, account.email if account is not None else None)
+        return found is not None and not (account is not None and account.break_glass)
 
     def _foreign(
         self,
