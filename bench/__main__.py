@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.table import Row, markdown
 
-NAMES = ("decisions", "query", "odoo", "growth", "roles", "session")
+NAMES = ("decisions", "query", "odoo", "growth", "roles", "session", "audit")
 
 
 def main() -> int:
