@@ -107,8 +107,8 @@ def verify(
     """Hold the log against its newest checkpoint, and that against older or other ones.
 
     `against`: checkpoints that were kept elsewhere. `witnesses`: keys that must have signed them. `filed`:
-    whether each event is found by what it says itself. `values`: hold each value that can be erased against its
-    commitment as well.
+    whether each event is found by what it says itself. `values`: hold each value that can be erased against
+    its commitment as well.
 
     Raises: ProofFailed (there is nothing to verify), KeyRefused, MalformedNote, ConnectionFailed, OSError.
     """
@@ -281,7 +281,8 @@ _ROWS: Final = """
 SELECT index / 256, array_agg(index::int8 ORDER BY index),
        convert_to(string_agg(entry, E'\\n' ORDER BY index), 'UTF8'),
        string_agg(coalesce(relation, '') || E'\\x1f' || coalesce(op::text, '') || E'\\x1f'
-                  || coalesce(actor, '') || E'\\x1f' || at::text || E'\\x1f' || coalesce(key, ''), E'\\x1e' ORDER BY index)
+                  || coalesce(actor, '') || E'\\x1f' || at::text || E'\\x1f' || coalesce(key, ''),
+                  E'\\x1e' ORDER BY index)
 FROM vallum.audit_leaf WHERE index >= %s AND index < %s AND entry IS NOT NULL GROUP BY 1
 """
 
