@@ -112,7 +112,7 @@ DEVIATIONS: Final[Mapping[str, str]] = {
     "6.2.5": "The policy `guide` asks for four classes, as hardening guides do. The default does not.",
     "6.2.10": "The policy `guide` lets a password expire after 90 days, as they do. The default does not.",
     "6.3.4": "Told by mail, where the account has an address and a mail server is set.",
-    "6.5.5": "A code is taken one step (30 seconds) before and after its own as well, since the clocks of phones"
+    "6.5.5": "A code is taken one step (30 seconds) before and after its own as well, since clocks of phones"
     " differ; `totp_drift = 0` takes its own alone.",
 }
 

@@ -13,6 +13,7 @@ from vallum.identity.keyring import Keyring
 from vallum.identity.people import NoApplication, Source
 from vallum.identity.settings import IdentitySettings
 from vallum.identity.store import Store
+from vallum.identity.trail import AuditTrail
 from vallum.kernel import Clock, Settings, SettingsError, SystemClock
 from vallum.postgres import EmbeddedServer, connect
 from vallum.postgres.migrations import migrate
@@ -45,7 +46,7 @@ def open_identity(
         IdentitySettings.parse(settings.identity, where=f"{where}: [identity]"),
         keyring_of(settings),
         clock or SystemClock(),
-        events or Events(),
+        events or Events(AuditTrail(store)),
         source or NoApplication(),
         foreign,
     )
