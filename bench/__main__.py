@@ -21,6 +21,8 @@ NAMES = (
     "console",
     "values",
     "serve",
+    "identity",
+    "audit",
 )
 
 

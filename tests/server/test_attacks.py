@@ -138,6 +138,7 @@ CALLS: dict[str, tuple[str, dict[str, Any], int]] = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+@pytest.mark.asvs("16.5.1")
 def test_odd_calls_are_refused(call: tuple[str, dict[str, Any], int], client: httpx.Client) -> None:
     """A clear status, an error in Odoo's shape, nothing of the server in it."""
     path, body, status = call
@@ -172,6 +173,7 @@ SHUT: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("call", list(SHUT.values())[3:], ids=list(SHUT)[3:])
+@pytest.mark.asvs("8.2.3")
 def test_shut_field_is_not_told(
     call: tuple[str, dict[str, Any]], client: httpx.Client, serve18: Odoo
 ) -> None:

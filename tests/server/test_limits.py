@@ -165,6 +165,7 @@ def test_calls_are_limited_over_all_workers(limited: Odoo) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.asvs("4.1.3")
 def test_addresses_are_allowed_and_denied(limited: Odoo) -> None:
     """By user and group; an IPv4 address in the form of IPv6 is that address."""
     server = limited.server

@@ -89,6 +89,7 @@ def test_unsafe_settings_are_refused(arguments: tuple[str, ...], tmp_path: Path)
 # A running server
 
 
+@pytest.mark.asvs("3.4.1")
 def test_every_answer_has_the_headers(serve18: Odoo) -> None:
     """Pages, refusals and calls alike."""
     with serve18.server.client() as client:
@@ -124,6 +125,7 @@ def test_foreign_host_is_refused(serve18: Odoo) -> None:
         assert client.get("/healthz", headers={"Host": "LOCALHOST"}).status_code == 200
 
 
+@pytest.mark.asvs("12.1.1")
 def test_http2_is_spoken_and_old_tls_is_not(serve18: Odoo) -> None:
     """HTTP/2 is agreed upon; TLS 1.1 is not answered."""
     context = ssl.create_default_context(cafile=str(serve18.server.ca))
@@ -137,6 +139,7 @@ def test_http2_is_spoken_and_old_tls_is_not(serve18: Odoo) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.asvs("12.1.2")
 def test_sslscan_finds_nothing_old(serve18: Odoo) -> None:
     """Nothing below TLS 1.2, no CBC, no renegotiation; forward secrecy and authenticated encryption only."""
     scan = shutil.which("sslscan")

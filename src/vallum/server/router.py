@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from vallum.identity import Client
-from vallum.server import account
+from vallum.server import account, scim, sso
 from vallum.server.exchange import ASGI, Exchange, Receive, Scope, Send, answer
 from vallum.server.http import Request, Response
 from vallum.server.rpc import json2, jsonrpc, xmlrpc
@@ -33,6 +33,8 @@ ROUTES: Final[tuple[tuple[str, str, str, Handler], ...]] = (
     ("/web/webclient/version_info", "jsonrpc", "/web/webclient", jsonrpc.web),
     ("/xmlrpc/", "xmlrpc", "/xmlrpc", xmlrpc.handle),
     ("/account", ACCOUNT, "/account", account.handle),
+    ("/sso/", ACCOUNT, "/sso", sso.handle),
+    ("/scim/v2", ACCOUNT, "/scim/v2", scim.handle),
 )
 _POSTED: Final = frozenset({"jsonrpc", "xmlrpc"})
 _WAITING_PER_THREAD: Final = 64

@@ -187,6 +187,12 @@ BEGIN
         JOIN pg_trigger g ON g.tgrelid = made.objid AND g.tgname = 'zz_vallum_audit_u' AND g.tgparentid = 0
         JOIN pg_proc p ON p.oid = g.tgfoid AND p.proname = t.function || 'u';
         CONTINUE WHEN NOT FOUND;
+        -- Row security, statistics and the like are nothing to us; columns and our own triggers are.
+        CONTINUE WHEN (SELECT count(*) FROM pg_trigger g WHERE g.tgrelid = made.objid AND g.tgenabled = 'A'
+                       AND g.tgname ~ '^zz_vallum_audit_[iud]$') = 3
+            AND ARRAY(SELECT c.key FROM jsonb_each(known.columns) c ORDER BY 1) = ARRAY(
+                SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = made.objid AND a.attnum > 0
+                AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY 1);
         PERFORM vallum.audit_record('table-altered', json_build_object('command', tg_tag)::text,
                                     known.relation, NULL);
         hidden := ARRAY(SELECT c.key FROM jsonb_each_text(known.columns) c WHERE c.value = 'hidden');
