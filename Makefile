@@ -19,7 +19,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## start the demonstration: PostgreSQL, example data, every part at work
-	$(BIN)/vallum demo
+	$(BIN)/vallum demo --serve
 
 test: $(VENV)/.dev ## the fast tests
 	$(PYTEST) -n $(WORKERS) -m "not slow"

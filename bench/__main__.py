@@ -22,6 +22,7 @@ NAMES = (
     "values",
     "serve",
     "identity",
+    "audit",
 )
 
 

@@ -114,6 +114,8 @@ CALLS: dict[str, tuple[str, dict[str, Any], int]] = {
     "an order of SQL": (f"{LEADS}/search", {"domain": [], "order": "id; DROP TABLE res_users"}, 422),
     "a field of SQL": (f"{LEADS}/search_read", {"domain": [], "fields": ['name" FROM res_users--']}, 422),
     "fields that are a number": (f"{LEADS}/search_read", {"domain": [], "fields": 7}, 422),
+    "a NUL in a value": (f"{LEADS}/search", {"domain": [["name", "=", "a\0b"]]}, 422),
+    "a NUL in a name": (f"{LEADS}/name_search", {"name": "a\0b"}, 422),
     "an unknown operator": (f"{LEADS}/search", {"domain": [["name", "= ANY", "x"]]}, 422),
     "a domain of text": (f"{LEADS}/search", {"domain": "[(1, '=', 1)]"}, 422),
     "a context that is no object": (f"{LEADS}/search", {"domain": [], "context": [1]}, 422),
@@ -237,6 +239,7 @@ def test_unknown_database_is_refused(client: httpx.Client, serve18: Odoo) -> Non
 def test_secret_of_another_kind_is_refused(client: httpx.Client, serve18: Odoo) -> None:
     """Empty, giant, of other types; and an id that is not the key's."""
     server = serve18.server
+    assert server.rpc(client, "common", "authenticate", server.database, "a\0b", "x", {})["result"] is False
     for secret in ("", None, False, 7, ["demo"], "x" * 100_000, "demo\0"):
         answer = server.rpc(
             client, "object", "execute_kw", server.database, 6, secret, "crm.lead", "search", [[]]

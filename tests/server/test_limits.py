@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from tests.server.conftest import Odoo
 from tests.support.accounts import odoo_key
 from tests.support.odoo import OdooReference
-from tests.support.serving import Server, serving
+from tests.support.serving import Server, free_port, serving
 from tests.support.temporary import temporary_folder
-from vallum.kernel import FixedClock
+from tests.support.valkey import valkey
+from vallum.kernel import ConnectionFailed, FixedClock
 from vallum.postgres import ThreadDatabase, connect
 from vallum.postgres.migrations import migrate
-from vallum.server.limits import Counters, MemoryCounters, PostgresCounters, Rate, take
+from vallum.server.limits import Counters, MemoryCounters, PostgresCounters, Rate, ValkeyCounters, take
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -46,11 +47,15 @@ def test_never_more_than_burst_and_rate(per_minute: int, burst: int, waits: list
             assert count <= burst + (end - start) / rate.interval + 1e-6
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "postgres", pytest.param("valkey", marks=pytest.mark.slow)])
 def counters(request: pytest.FixtureRequest) -> Iterator[Counters]:
     """Counters of each kind."""
     if request.param == "memory":
         yield MemoryCounters(FixedClock(START))
+        return
+    if request.param == "valkey":
+        with temporary_folder() as folder, valkey(folder) as url:
+            yield ValkeyCounters(url)
         return
     dsn = request.getfixturevalue("pg_dsn")
     with connect(dsn, readonly=False, autocommit=True) as connection:
@@ -75,6 +80,12 @@ def test_parallel_burst_is_counted_exactly(counters: Counters) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: counters.take("a", rate), range(40)))
     assert answers.count(None) == 10
+
+
+def test_counters_that_cannot_be_reached_refuse() -> None:
+    """No counter is no leave to pass."""
+    with pytest.raises(ConnectionFailed):
+        ValkeyCounters(f"valkey://127.0.0.1:{free_port()}/0").take("a", Rate(60, 1))
 
 
 def test_waiting_lets_the_next_through() -> None:

@@ -356,6 +356,14 @@ def test_body_of_another_type_is_refused(corp: Directory) -> None:
     assert corp.ask("POST", "/Users", b"userName=x", content_type="text/plain").status == 415
 
 
+def test_directory_that_is_switched_off_changes_nothing(corp: Directory, world: Any) -> None:
+    """Its token still says who it is; that is all."""
+    person = corp.add("marie")
+    world.provider(kind="scim", id="corp", label="Corp", enabled=False)
+    assert corp.patch(f"/Users/{person['id']}", *LEAVING["okta"]).status == 403
+    assert corp.account("marie")[1]
+
+
 def test_service_describes_itself(corp: Directory) -> None:
     """What it can do, which kinds there are, and their schemas."""
     config = corp.body("GET", "/ServiceProviderConfig")

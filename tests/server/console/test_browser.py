@@ -28,6 +28,18 @@ PAGES: Final = (
     ("person", "admin", "/people/9"),
     ("groups", "admin", "/groups"),
     ("group", "admin", "/groups/9"),
+    ("workshop", "admin", "/workshop?q=lead"),
+    ("workshop-new", "admin", "/workshop/draft?model=crm.lead"),
+    (
+        "workshop-draft",
+        "admin",
+        "/workshop/draft?try=1&kind=rule&id=0&model=crm.lead&name=New&groups=trading.group_sale_salesman"
+        "&domain=%5B%28%27priority%27,%27%3D%27,%270%27%29%5D&ops=read&op=read",
+    ),
+    ("workshop-wrong", "admin", "/workshop/draft?try=1&kind=rule&id=0&model=crm.lead&domain=%5B&ops=read"),
+    ("roles", "admin", "/postgres?check=now"),
+    ("roles-plan", "admin", "/postgres/plan"),
+    ("roles-log-ins", "admin", "/postgres/log-ins"),
     ("data", "marie", "/data"),
     ("records", "paul", "/data/crm.lead"),
     ("records-conditions", "paul", "/data/crm.lead?c=probability~%3E~10&group=stage_id"),
@@ -39,6 +51,7 @@ PAGES: Final = (
     ("search-nothing", "admin", "/search?q=zzzzzzzz"),
     ("me", "marie", "/me"),
     ("error-refused", "marie", "/access"),
+    ("error-read-only", "paul", "/data/crm.lead/new"),
     ("error-gone", "admin", "/data/crm.lead/99999999"),
     ("error-model", "admin", "/data/no.such.model"),
 )

@@ -22,7 +22,12 @@ from vallum.kernel import VallumError
 __all__ = ["MEDIA_TYPE", "Request", "Response", "ScimHttp"]
 
 MEDIA_TYPE: Final = "application/scim+json"
-_TAKEN: Final = ("account-taken",)
+# What accounts say of a name or an address, and that a directory was switched off.
+_ANSWERS: Final[dict[str, tuple[int, str | None]]] = {
+    "account-taken": (409, "uniqueness"),
+    "settings": (400, "invalidValue"),
+    "no-such-provider": (403, None),
+}
 _PARAMETERS: Final = ("attributes", "excludedAttributes")
 _QUERY: Final = (*_PARAMETERS, "filter", "sortBy", "sortOrder", "startIndex", "count")
 _DISCOVERY: Final = ("ServiceProviderConfig", "ResourceTypes", "Schemas")
@@ -68,9 +73,10 @@ class ScimHttp:
         except ValidationError as error:
             return failed(Error.from_validation_error(error.errors()[0]))
         except VallumError as error:
-            if error.code in _TAKEN:
-                return failed(Error(status=409, scim_type="uniqueness", detail=error.what))
-            raise
+            found = _ANSWERS.get(error.code)
+            if found is None:
+                raise
+            return failed(Error(status=found[0], scim_type=found[1], detail=error.what))
 
     def _route(self, request: Request) -> Response:
         name, _, rest = request.path.strip("/").partition("/")
