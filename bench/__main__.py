@@ -11,7 +11,19 @@ from pathlib import Path
 
 from bench.table import Row, markdown
 
-NAMES = ("decisions", "query", "odoo", "growth", "roles", "session", "audit")
+NAMES = (
+    "decisions",
+    "query",
+    "odoo",
+    "growth",
+    "roles",
+    "session",
+    "console",
+    "values",
+    "serve",
+    "identity",
+    "audit",
+)
 
 
 def main() -> int:

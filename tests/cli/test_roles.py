@@ -181,9 +181,55 @@ def test_odoo_database_is_applied_and_dropped(
     try:
         done = run("roles", "apply", "--yes", "--json")
         assert done.code == 0, done.err
-        assert "ir.attachment" in {at["model"] for at in done.json["locked"]}
+        assert "mail.message" in {at["model"] for at in done.json["locked"]}
         status = run("roles", "status")
         assert status.code == 0, status.out
     finally:
         assert run("roles", "drop", "--yes").code == 0
     assert run("roles", "status", "--json").json["applied"] is False
+
+
+def test_writable_is_kept_until_it_is_taken_back(vallum: Command) -> None:
+    """Later applies, by a timer, ask for nothing."""
+    vallum("roles", "apply", "--yes", "--users", "marie", "--writable")
+    shown = vallum("roles", "status")
+    assert "who may write" in shown.out
+    assert vallum("roles", "apply", "--yes", "--json").json["writable"] is True
+    found = vallum("roles", "plan", "--json").json
+    assert found["empty"] is True
+    assert {at["model"] for at in found["read_only"]} == {"account.move"}
+    vallum("roles", "apply", "--yes", "--read-only")
+    assert vallum("roles", "status", "--json").json["writable"] is False
+
+
+def test_drop_takes_the_database_alone(
+    vallum: Command, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The application's models need not be there any more."""
+    vallum("roles", "apply", "--yes", "--users", "marie")
+    monkeypatch.delenv("VALLUM_METADATA")
+    monkeypatch.delenv("VALLUM_POLICY")
+    assert vallum("roles", "drop", "--yes", "--json").json["undone"] > 100
+    with connect(database) as connection:
+        assert connection.execute("SELECT to_regnamespace('vallum_private')").fetchone() == (None,)
+
+
+def test_pooler_is_shown_its_key_once(vallum: Command, database: str) -> None:
+    """A new one takes its place; removed, it is a pooler no longer."""
+    role = f"gateway_{os.getpid()}"
+    vallum("roles", "apply", "--yes", "--users", "marie")
+    first = vallum("roles", "pooler", role, "--json").json
+    try:
+        assert set(first) == {"role", "key", "password"}
+        again = vallum("roles", "pooler", role)
+        assert "password" not in again.out
+        assert first["key"] not in again.out
+        vallum("roles", "apply", "--yes")
+        assert vallum("roles", "status").code == 0
+        assert vallum("roles", "pooler", role, "--remove").code == 0
+        assert vallum("roles", "pooler", role, "--remove").code == 1
+        assert vallum("roles", "pooler", "postgres").code != 0
+    finally:
+        vallum("roles", "drop", "--yes")
+        with connect(database, readonly=False, autocommit=True) as connection:
+            connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())

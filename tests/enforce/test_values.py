@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -335,6 +337,17 @@ def test_stale_version_is_a_conflict(shop: vallum.Vallum) -> None:
         marie.write("crm.lead", [one, two], {"priority": "2"}, version={one: read[one]})
 
 
+def test_version_to_the_second_stands_for_that_second(shop: vallum.Vallum) -> None:
+    """As Odoo's clients are shown it; another second is another version."""
+    marie = shop.as_user("marie")
+    lead = marie.create("crm.lead", {"name": "1", "user_id": 3})
+    read = marie.read("crm.lead", [lead], ["write_date"])[0]["write_date"]
+    marie.write("crm.lead", lead, {"priority": "1"}, version=read.isoformat(" ", "seconds"))
+    before = (read - timedelta(seconds=1)).isoformat(" ", "seconds")
+    with pytest.raises(Conflict):
+        marie.write("crm.lead", lead, {"priority": "2"}, version=before)
+
+
 def test_key_creates_once(shop: vallum.Vallum) -> None:
     """For a day, the same user and the same content; other content is an error."""
     clock = FixedClock(datetime.fromisoformat("2026-03-01T12:00:00+00:00"))
@@ -479,6 +492,31 @@ def test_change_of_a_users_groups_is_seen_by_the_next_session(own_shop: vallum.V
     assert not own_shop.as_user("marie").has_access("crm.lead", "unlink")
 
 
+def test_what_a_transaction_has_changed_is_nobody_elses_before_it_ends(own_shop: vallum.Vallum) -> None:
+    """Its own sessions see it, those of other threads when it is committed."""
+    leader = own_shop.policy.group_ids["trading.group_sale_manager"]
+
+    def may() -> bool:
+        return own_shop.as_user("marie").has_access("crm.lead", "unlink")
+
+    assert not may()
+    with ThreadPoolExecutor(1) as others:
+        with own_shop.application.database.transaction():
+            own_shop.sudo().write("res.users", [3], {"group_ids": [(4, leader)]})
+            assert may()
+            assert not others.submit(may).result()
+        assert others.submit(may).result()
+
+
+def test_changes_past_vallum_are_seen_after_refresh(shop: vallum.Vallum) -> None:
+    """Users, their groups and what rules have read."""
+    leader = shop.policy.group_ids["trading.group_sale_manager"]
+    shop.application.database.rows("INSERT INTO res_groups_users_rel (gid, uid) VALUES (%s, 3)", (leader,))
+    assert not shop.as_user("marie").has_access("crm.lead", "unlink")
+    shop.application.refresh()
+    assert shop.as_user("marie").has_access("crm.lead", "unlink")
+
+
 def test_records_that_rules_read_are_read_anew(shop: vallum.Vallum) -> None:
     """A rule about the people somebody leads follows when somebody else leads them."""
     sudo = shop.sudo()
@@ -493,6 +531,26 @@ def test_records_that_rules_read_are_read_anew(shop: vallum.Vallum) -> None:
 
 
 # Not for writing
+
+
+def test_model_whose_versions_vallum_cannot_count_is_left_alone(shop: vallum.Vallum) -> None:
+    """An ORM that relies on them would overwrite what it has not seen."""
+    assert shop.application.storage is not None
+    shop.application.storage = replace(shop.application.storage, unwritable={"crm.tag": "for a reason"})
+    with pytest.raises(NotWritable, match="for a reason"):
+        shop.sudo().write("crm.tag", [1], {"color": 2})
+    with pytest.raises(NotWritable, match="for a reason"):
+        shop.sudo().write("crm.lead", [1], {"tag_ids": [(0, 0, {"name": "x"})]})
+
+
+def test_keys_without_the_right_to_make_their_table_are_refused(shop: vallum.Vallum) -> None:
+    """With what to grant."""
+    with shop.application.database.transaction() as connection:
+        connection.execute("CREATE ROLE keyless")
+        connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO keyless")
+        connection.execute("SET LOCAL ROLE keyless")
+        with pytest.raises(NotWritable, match="grant it CREATE"):
+            shop.as_user("marie").create("crm.tag", {"name": "x"}, key="k")
 
 
 def test_application_opened_for_reading_takes_no_changes(company: str) -> None:

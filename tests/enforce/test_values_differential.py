@@ -61,9 +61,9 @@ class World:
     ) -> set[int]:
         """The ids within the scope; `new`: a row that is there as well."""
         assert user.actor is not None
-        tables = (
-            self.tables if new is None else {**self.tables, model.table: [*self.tables[model.table], new]}
-        )
+        tables: dict[str, list[Mapping[str, Any]]] = {n: list(rows) for n, rows in self.tables.items()}
+        if new is not None:
+            tables[model.table].append(new)
         scope = self.application.access(user.actor).scope(model.name, operation)
         env = self.application.env(user.actor, active_test=False).sudo()
         condition = self.application.lowering.lower(model, scope.domain, env, root(model))

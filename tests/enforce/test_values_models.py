@@ -397,7 +397,8 @@ def test_rules_for_unlink_guard_lines_that_are_taken_out(will: vallum.Session) -
         "machine",
         {"name": "m", "screw_ids": [(0, 0, {"name": "a"}), (0, 0, {"name": "long", "length": 150})]},
     )
-    for commands in ([(5,)], [(6, 0, [])], False, [(2, i) for i in will.search("screw", [])]):
+    refused: list[Any] = [[(5,)], [(6, 0, [])], False, [(2, i) for i in will.search("screw", [])]]
+    for commands in refused:
         with pytest.raises(AccessDenied, match="unlink"):
             will.write("machine", machine, {"screw_ids": commands})
     assert screws(will, machine) == ["a", "long"]

@@ -133,6 +133,66 @@ def test_lost_connection_of_a_writer_is_an_error_once(pg_dsn: str) -> None:
         assert database.rows("SELECT 3") == [(3,)]
 
 
+def test_lost_idle_connection_of_a_writer_is_opened_anew_for_a_transaction(pg_dsn: str) -> None:
+    """Nothing of it can have been written; and for a statement that is known to read."""
+    with Database(pg_dsn, readonly=False) as database:
+        database.rows("CREATE TABLE t (a int)")
+        cut_off(pg_dsn)
+        with database.transaction():
+            database.rows("INSERT INTO t VALUES (1)")
+        cut_off(pg_dsn)
+        assert database.rows("SELECT a FROM t", reads=True) == [(1,)]
+
+
+def test_writer_cut_off_within_a_transaction_is_an_error(pg_dsn: str) -> None:
+    """Half of it is gone, so that the rest must not be sent."""
+    with Database(pg_dsn, readonly=False) as database:
+        database.rows("CREATE TABLE t (a int)")
+
+        def half() -> None:
+            with database.transaction():
+                database.rows("INSERT INTO t VALUES (1)")
+                cut_off(pg_dsn)
+                database.rows("SELECT 1", reads=True)
+
+        with pytest.raises(ConnectionFailed):
+            half()
+        assert database.rows("SELECT a FROM t", reads=True) == []
+
+
+def test_actions_wait_for_the_end_of_the_outermost_transaction(database: Database) -> None:
+    """Committed or not; once each; at once where there is no transaction."""
+    done: list[str] = []
+
+    def note() -> None:
+        done.append(str(database.in_transaction))
+
+    database.at_end(note)
+    assert done == ["False"]
+    with database.transaction():
+        with database.transaction():
+            database.at_end(note)
+            database.at_end(note)
+        assert done == ["False"]
+        assert database.in_transaction
+    assert done == ["False"] * 2
+
+    def fail() -> None:
+        with database.transaction():
+            database.at_end(note)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert done == ["False"] * 3
+
+
+def test_transaction_of_another_thread_is_not_ours(database: Database) -> None:
+    """Its statements wait for ours."""
+    with database.transaction(), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: database.in_transaction).result() is False
+
+
 def test_connection_lost_within_a_snapshot_is_an_error(database: Database) -> None:
     """Half a snapshot is never joined to half of another."""
 

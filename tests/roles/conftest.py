@@ -30,6 +30,20 @@ def odoo(
 
 
 @pytest.fixture(scope="module")
+def written(pg_server: EmbeddedServer) -> Iterator[Guarded]:
+    """The example company, to be written to as well."""
+    name = f"written_{os.getpid()}"
+    dsn = pg_server.create_database(name)
+    generate(dsn, rows=3_000)
+    with (
+        vallum.open(dsn, metadata=Base, policy=SECURITY) as opened,
+        guarded(dsn, opened.application, writable=True) as found,
+    ):
+        yield found
+    pg_server.drop_database(name)
+
+
+@pytest.fixture(scope="module")
 def trading(pg_server: EmbeddedServer) -> Iterator[Guarded]:
     """The example company."""
     name = f"trading_{os.getpid()}"

@@ -13,6 +13,7 @@ import pytest
 
 import vallum
 from examples.trading import SECURITY, Base, generate
+from tests.support.odoo import OdooReference
 from vallum.domain import RuleContext, expression
 from vallum.enforce import Application
 from vallum.enforce.roles import people
@@ -122,6 +123,48 @@ def test_drop_leaves_nothing_behind(connection: Connection, planned: Planner) ->
     assert drop(connection) == 0
 
 
+def test_writing_leaves_nothing_behind_either(dsn: str, connection: Connection, planned: Planner) -> None:
+    """Triggers, sequences, policies for writing: gone with `drop`, and with a plan that only reads."""
+    before = state(connection)
+    application = application_of(dsn)
+    plan = make_plan(application, read_relations(connection), names_of(connection), writable=True)
+    application.database.close()
+    apply(connection, plan)
+    assert _writes(connection) > (100, 10)
+    assert apply(connection, plan).is_empty
+    apply(connection, planned())
+    assert _writes(connection) == (0, 0)
+    apply(connection, plan)
+    drop(connection)
+    assert _writes(connection) == (0, 0)
+    assert state(connection) == before
+
+
+def _writes(connection: Connection) -> tuple[int, int]:
+    row = connection.execute(
+        "SELECT (SELECT count(*) FROM pg_policy WHERE polcmd <> 'r'),"
+        " (SELECT count(*) FROM pg_trigger WHERE tgname = 'vallum_stamp')"
+    ).fetchone()
+    assert row
+    return row[0], row[1]
+
+
+@pytest.mark.slow
+def test_odoo_database_is_written_only_when_forced(odoo18_copy: str, odoo18: OdooReference) -> None:
+    """Odoo's code does more than its rules say; nothing is applied."""
+    with vallum.open(odoo18_copy, registry=odoo18.registry) as opened:
+        with pytest.raises(RolesRefused, match="this is an Odoo database") as refused:
+            opened.roles.apply(["admin"], writable=True)
+        assert "--force" in (refused.value.fix or "")
+        assert not opened.roles.status().applied
+        assert opened.roles.apply(["admin"], writable=True, force=True).plan.writable
+        # Later applies keep to it, as a timer asks for nothing.
+        assert opened.roles.plan().is_empty
+        assert opened.roles.apply(writable=False).changes.undo
+        assert not opened.roles.status().writable
+        opened.roles.drop()
+
+
 def test_drop_keeps_what_others_have_in_the_schema(connection: Connection, planned: Planner) -> None:
     """Vallum's own tables are in the schema that shows which role is whose."""
     connection.execute("CREATE SCHEMA vallum; CREATE TABLE vallum.events (id integer)")
@@ -227,6 +270,42 @@ def _move(connection: Connection, user: int, *groups: str) -> None:
         " WHERE EXISTS (SELECT FROM unnest(%s::text[]) g WHERE xml_id LIKE '%%' || g) ON CONFLICT DO NOTHING",
         (user, list(groups)),
     )
+
+
+def test_contradictory_rules_add_up_or_exclude(dsn: str, connection: Connection) -> None:
+    """Rules of two groups let pass what either does; global rules only what both do."""
+    application = application_of(dsn)
+    policy = application.policy
+    rules = [r for r in policy.rules if r.model == "crm.lead" and not r.is_global]
+    first, second = rules[0], next(r for r in rules if r.groups != rules[0].groups)
+    kept = tuple(r for r in policy.rules if r.model != "crm.lead")
+    connection.execute(
+        "DELETE FROM res_groups_users_rel WHERE uid = (SELECT id FROM res_users WHERE login = 'marie')"
+    )
+    for group in first.groups | second.groups:
+        connection.execute(
+            "INSERT INTO res_groups_users_rel (uid, gid) SELECT id, %s FROM res_users"
+            " WHERE login = 'marie' ON CONFLICT DO NOTHING",
+            (group,),
+        )
+    application.database.close()
+    low, high = "[('id', '<', 100)]", "[('id', '>=', 100), ('id', '<', 200)]"
+    for groups, expected in (((first.groups, second.groups), 199), ((frozenset(), frozenset()), 0)):
+        application = application_of(dsn)
+        changed = (
+            replace(first, domain=low, groups=groups[0]),
+            replace(second, domain=high, groups=groups[1]),
+        )
+        broken = replace(policy, rules=(*kept, *changed))
+        app = Application(application.database, application.schema, broken, application.directory)
+        plan = make_plan(app, read_relations(connection), names_of(connection))
+        apply(connection, plan)
+        user = application.actor("marie").user_id
+        application.database.close()
+        connection.execute(f"SET ROLE {quoted(plan.names.user(user))}".encode())
+        row = connection.execute("SELECT count(*) FROM crm_lead").fetchone()
+        connection.execute("RESET ROLE")
+        assert row == (expected,)
 
 
 # What stands in the way

@@ -138,6 +138,24 @@ def test_role_that_does_not_inherit_gets_nothing(trading: Guarded, marie: int) -
         connection.execute(f"DROP OWNED BY {outsider}; DROP ROLE {outsider}".encode())
 
 
+def test_user_who_does_not_inherit_sees_no_more(
+    trading: Guarded, marie: int, seen: list[tuple[Any, ...]]
+) -> None:
+    """Before PostgreSQL 16 that is an attribute of the role: without its groups it has no rights at all."""
+    role = quoted(trading.role(marie))
+    trading.connection.execute(f"ALTER ROLE {role} NOINHERIT".encode())
+    try:
+        with trading.eyes(marie) as session:
+            try:
+                assert set(leads(session)) <= set(seen)
+            except InsufficientPrivilege:
+                assert trading.connection.info.server_version < 160_000
+            with pytest.raises(InsufficientPrivilege):
+                session.execute(f"ALTER ROLE {role} INHERIT".encode())
+    finally:
+        trading.connection.execute(f"ALTER ROLE {role} INHERIT".encode())
+
+
 def test_role_attributes_cannot_be_taken(attacker: Connection, trading: Guarded, marie: int) -> None:
     """Nor a membership, nor another's privileges."""
     me = quoted(trading.role(marie))
@@ -382,6 +400,14 @@ def test_large_objects_of_others_are_out_of_reach(attacker: Connection, trading:
                 rows(attacker, statement)
     finally:
         trading.connection.execute("SELECT lo_unlink(%s)", row)
+
+
+def test_own_large_objects_are_nothing_of_others(attacker: Connection) -> None:
+    """Whoever may connect may store one; it holds what its owner put there."""
+    with attacker.transaction(force_rollback=True):
+        row = attacker.execute("SELECT lo_from_bytea(0, 'mine')").fetchone()
+        assert row
+        assert attacker.execute("SELECT lo_get(%s)", row).fetchone() == (b"mine",)
 
 
 def test_blocks_of_code_have_no_more_rights(attacker: Connection, seen: list[tuple[Any, ...]]) -> None:

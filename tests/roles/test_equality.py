@@ -108,10 +108,10 @@ def test_default_locks_the_models_whose_code_hides_records(odoo: Odoo) -> None:
     _, guarded = odoo
     relations = read_relations(guarded.connection)
     plan = make_plan(guarded.application, relations, RoleNames.of("elsewhere"), users=[2])
-    expected = {"ir.attachment", "mail.activity", "mail.message", "mail.scheduled.message"}
+    expected = {"mail.activity", "mail.message", "mail.scheduled.message"}
     assert {lock.model for lock in plan.locked if lock.model in guarded.application.schema} == expected
     granted = " ".join(item.make for item in plan.items if item.kind == "grant")
-    for table in ("ir_attachment", "mail_activity", "mail_message", "mail_scheduled_message"):
+    for table in ("mail_activity", "mail_message", "mail_scheduled_message"):
         assert f'"{table}"' not in granted
 
 

@@ -1,18 +1,23 @@
-"""Servers over the reference databases and the example company, shared by the tests of a worker."""
+"""Servers over the reference databases and the example company, and a browser, for the tests of a worker."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
+from playwright.sync_api import Browser
 
+from examples.trading import generate
+from tests.support.accounts import People, odoo_key, people
+from tests.support.browser import axe_source, chromium, launched
+from tests.support.company import METADATA, POLICY
+from tests.support.installation import Installation, installed
 from tests.support.odoo import OdooReference
+from tests.support.server import alone, run_folder
 from tests.support.serving import Server, serving
+from tests.support.temporary import temporary_folder
 from vallum.postgres import EmbeddedServer
 
 
@@ -22,31 +27,75 @@ def store(pg_server: EmbeddedServer) -> str:
     return pg_server.create_database(f"store_{os.getpid()}")
 
 
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """A folder that belongs to whoever runs the tests, and is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="vallum-serve-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+@dataclass(frozen=True, slots=True)
+class Odoo:
+    """A server over an Odoo database, and an API key of its user `demo`."""
+
+    server: Server
+    key: str
+
+
+def _odoo(server: EmbeddedServer, reference: OdooReference, store: str) -> Iterator[Odoo]:
+    """Over a copy, so that it can hold a key."""
+    dsn = server.create_database(f"serve{reference.version}_{os.getpid()}", template=reference.template)
+    key = odoo_key(dsn, "demo")
+    with (
+        temporary_folder() as folder,
+        serving(folder, dsn=dsn, store=store, settings={"registry": reference.registry}) as running,
+    ):
+        yield Odoo(running, key)
 
 
 @pytest.fixture(scope="session")
-def serve18(odoo18: OdooReference, store: str) -> Iterator[Server]:
+def serve18(pg_server: EmbeddedServer, odoo18: OdooReference, store: str) -> Iterator[Odoo]:
     """The Odoo 18 database over HTTPS."""
-    with (
-        temporary_folder() as folder,
-        serving(folder, dsn=odoo18.dsn, store=store, settings={"registry": odoo18.registry}) as server,
-    ):
-        yield server
+    yield from _odoo(pg_server, odoo18, store)
 
 
 @pytest.fixture(scope="session")
-def serve19(odoo19: OdooReference, store: str) -> Iterator[Server]:
+def serve19(pg_server: EmbeddedServer, odoo19: OdooReference, store: str) -> Iterator[Odoo]:
     """The Odoo 19 database over HTTPS."""
-    with (
-        temporary_folder() as folder,
-        serving(folder, dsn=odoo19.dsn, store=store, settings={"registry": odoo19.registry}) as server,
-    ):
-        yield server
+    yield from _odoo(pg_server, odoo19, store)
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """A server over the example company, over plain HTTP on loopback, and who can sign in."""
+
+    server: Server
+    people: People
+
+
+@pytest.fixture(scope="session")
+def serve_company(pg_server: EmbeddedServer) -> Iterator[Company]:
+    """The example company, to be read and written to."""
+    dsn = pg_server.create_database(f"serve_company_{os.getpid()}")
+    generate(dsn, rows=2_000)
+    with temporary_folder() as folder:
+        known = people(folder, dsn, ("marie", "sofia", "bruno", "olga", "admin"))
+        settings = {"metadata": METADATA, "policy": POLICY}
+        with serving(folder, dsn=dsn, store=None, settings=settings, secure=False) as running:
+            yield Company(running, known)
+
+
+@pytest.fixture(scope="session")
+def installation(pg_server: EmbeddedServer, company: str) -> Iterator[Installation]:
+    """The example company with accounts, shared by the tests of a worker; each has people of its own."""
+    with installed(pg_server, company) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def browser(pytestconfig: pytest.Config) -> Iterator[Browser]:
+    """A real browser."""
+    with alone(run_folder(pytestconfig) / "chromium.lock"):
+        chromium()
+    with launched() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def axe(pytestconfig: pytest.Config) -> str:
+    """The text of axe-core."""
+    with alone(run_folder(pytestconfig) / "axe.lock"):
+        return axe_source()

@@ -46,7 +46,11 @@ def run(*arguments: str) -> Outcome:
 
 
 def program(
-    *arguments: str, folder: Path, environ: Mapping[str, str] | None = None, timeout: float = 60
+    *arguments: str,
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    timeout: float = 60,
+    stdin: str = "",
 ) -> Outcome:
     """A command as a process of its own, in that folder and with no settings but those given."""
     plain = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
@@ -64,6 +68,6 @@ def program(
         text=True,
         timeout=timeout,
         check=False,
-        stdin=subprocess.DEVNULL,
+        input=stdin,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)

@@ -53,13 +53,22 @@ class Guarded:
 
 
 @contextmanager
-def guarded(dsn: str, application: Application, *, code_models: bool = False) -> Iterator[Guarded]:
+def guarded(
+    dsn: str, application: Application, *, code_models: bool = False, writable: bool = False
+) -> Iterator[Guarded]:
     """Apply the policy for all users, and drop it at the end."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         row = connection.execute("SELECT current_database()").fetchone()
         names = RoleNames.of(row[0] if row else "")
         users = [user.id for user in application.directory if user.id != 1]
-        plan = make_plan(application, read_relations(connection), names, users=users, code_models=code_models)
+        plan = make_plan(
+            application,
+            read_relations(connection),
+            names,
+            users=users,
+            code_models=code_models,
+            writable=writable,
+        )
         apply(connection, plan)
         try:
             yield Guarded(dsn, application, plan, connection)

@@ -78,13 +78,14 @@ def serving(
     folder: Path,
     *,
     dsn: str,
-    store: str,
+    store: str | None,
     settings: Mapping[str, object] | None = None,
     secure: bool = True,
     workers: int = 1,
+    port: int | None = None,
 ) -> Iterator[Server]:
     """A server, ready; ended by its process id."""
-    port, metrics = free_port(), free_port()
+    port, metrics = port or free_port(), free_port()
     log = folder / "log"
     given = {
         "dsn": dsn,
@@ -101,7 +102,7 @@ def serving(
         **(settings or {}),
     }
     environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    environ |= {f"VALLUM_{name.upper()}": str(value) for name, value in given.items()}
+    environ |= {f"VALLUM_{name.upper()}": str(value) for name, value in given.items() if value is not None}
     environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     with log.open("wb") as out:
         process = subprocess.Popen(

@@ -9,6 +9,7 @@ from vallum.analysis.changes import (
     UserChange,
 )
 from vallum.analysis.diff import diff_snapshots
+from vallum.analysis.draft import Change, Draft, compare, with_right, with_rule
 from vallum.analysis.explain import explain
 from vallum.analysis.explanation import (
     Actual,
@@ -20,13 +21,18 @@ from vallum.analysis.explanation import (
 )
 from vallum.analysis.holder import Holder, RulePass
 from vallum.analysis.inexact import inexact_models
-from vallum.analysis.paths import Grant, GroupPath
+from vallum.analysis.matrix import DECIDING_MODELS, Cell, cell, count_cells, may_escalate, readable_models
+from vallum.analysis.paths import Grant, GroupPath, Membership, memberships
 from vallum.analysis.snapshot import Snapshot, read_snapshot, take_snapshot, write_snapshot
 from vallum.analysis.who_can import who_can
 
 __all__ = [
+    "DECIDING_MODELS",
     "AccessChange",
     "Actual",
+    "Cell",
+    "Change",
+    "Draft",
     "Explanation",
     "FieldChange",
     "FieldReason",
@@ -34,6 +40,7 @@ __all__ = [
     "GroupPath",
     "Holder",
     "LeafReason",
+    "Membership",
     "MenuChange",
     "RecordChange",
     "RulePass",
@@ -42,11 +49,19 @@ __all__ = [
     "Snapshot",
     "SnapshotDiff",
     "UserChange",
+    "cell",
+    "compare",
+    "count_cells",
     "diff_snapshots",
     "explain",
     "inexact_models",
+    "may_escalate",
+    "memberships",
     "read_snapshot",
+    "readable_models",
     "take_snapshot",
     "who_can",
+    "with_right",
+    "with_rule",
     "write_snapshot",
 ]

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from vallum.analysis.attempt import as_error
-from vallum.analysis.reader import Readers
 from vallum.domain import (
     TRUE,
     Condition,
@@ -26,6 +24,8 @@ from vallum.domain import (
 )
 from vallum.domain.expression import names_in
 from vallum.enforce import Application
+from vallum.enforce.attempt import as_error
+from vallum.enforce.readers import Readers
 from vallum.kernel import FixedClock, Operation, VallumError
 from vallum.policy import Actor, RecordRule
 from vallum.schema import Model

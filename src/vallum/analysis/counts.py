@@ -7,10 +7,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from vallum.analysis.attempt import as_error, attempt
 from vallum.domain import Filter, root
 from vallum.domain.sql import Scope
 from vallum.enforce import Application
+from vallum.enforce.attempt import as_error, attempt
 from vallum.enforce.statement import compiled
 from vallum.kernel import Progress
 from vallum.schema import Model

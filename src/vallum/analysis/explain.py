@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vallum.analysis.attempt import as_error
 from vallum.analysis.binding import Binder, BoundRule, BoundScope
 from vallum.analysis.explanation import (
     Actual,
@@ -24,6 +23,7 @@ from vallum.analysis.paths import Membership, memberships
 from vallum.analysis.truth import actual, blamed, exists, has_records, holds, inwards, leaves, parent_of
 from vallum.domain import Domain
 from vallum.enforce import Application
+from vallum.enforce.attempt import as_error
 from vallum.kernel import AccessDenied, Operation, VallumError
 from vallum.policy import AccessRight, Actor, Policy, admits, decide, may_read_field
 from vallum.schema import Field, Model

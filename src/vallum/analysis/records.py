@@ -15,13 +15,13 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from vallum.analysis.attempt import attempt
 from vallum.analysis.binding import Binder
 from vallum.analysis.format import IdSet
 from vallum.domain import TRUE, Domain, Filter, root
 from vallum.domain.filter import Plain, Ref
 from vallum.domain.sql import Scope
 from vallum.enforce import Application
+from vallum.enforce.attempt import attempt
 from vallum.enforce.statement import compiled
 from vallum.policy import Actor
 from vallum.schema import Model

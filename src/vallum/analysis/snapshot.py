@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from vallum.analysis.attempt import as_error
 from vallum.analysis.binding import Binder, SearchMethods
 from vallum.analysis.format import (
     CodeAccess,
@@ -35,6 +34,7 @@ from vallum.analysis.journal import Basis, Ids, Journal, Line, Models, UserDone
 from vallum.analysis.records import RecordSets
 from vallum.domain import TRUE
 from vallum.enforce import Application
+from vallum.enforce.attempt import as_error
 from vallum.kernel import NO_PROGRESS, Operation, Progress
 from vallum.policy import Actor, ActorAccess, User, actor_of, admitted, decide, menus
 from vallum.schema import Model

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from vallum.analysis.attempt import attempt
 from vallum.domain import (
     And,
     Condition,
@@ -31,6 +30,7 @@ from vallum.domain import (
 from vallum.domain.filter import Plain, Ref
 from vallum.domain.sql import Scope
 from vallum.enforce import Application
+from vallum.enforce.attempt import attempt
 from vallum.enforce.statement import compiled
 from vallum.kernel import VallumError
 from vallum.schema import Model

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from vallum.analysis.attempt import as_error
 from vallum.analysis.binding import Binder, BoundRule, BoundScope
 from vallum.analysis.counts import count_records
 from vallum.analysis.explain import field_reason
@@ -21,6 +20,7 @@ from vallum.analysis.paths import Grant, GroupPath, Membership, memberships
 from vallum.analysis.truth import exists, has_records, holds, parent_of
 from vallum.domain import Filter
 from vallum.enforce import Application
+from vallum.enforce.attempt import as_error
 from vallum.kernel import NO_PROGRESS, Operation, Progress, UnknownRecord, VallumError
 from vallum.policy import Actor, Decision, RecordRule, User, actor_of, decide
 from vallum.schema import Field, Model

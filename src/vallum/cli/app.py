@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vallum.cli import access, audit, check, demo, odoo, records, roles, serve
+from vallum.cli import access, audit, check, demo, group, key, odoo, records, roles, scim, serve, sso, user
 from vallum.cli.failure import ERROR, usage_error
 from vallum.cli.options import command, examples
 from vallum.cli.shell import Shell
@@ -34,6 +34,11 @@ app.add_typer(access.app)
 app.add_typer(audit.app)
 app.add_typer(odoo.app)
 app.add_typer(roles.app)
+app.add_typer(user.app)
+app.add_typer(group.app)
+app.add_typer(key.app)
+app.add_typer(sso.app)
+app.add_typer(scim.app)
 records.register(app)
 check.register(app)
 demo.register(app)

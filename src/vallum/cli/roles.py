@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vallum.cli import roles_logins as secrets
 from vallum.cli import roles_screen as screen
 from vallum.cli.arguments import names_of, user_of
 from vallum.cli.failure import OK, REFUSED
@@ -34,6 +35,25 @@ Users = Annotated[
         show_default=False,
     ),
 ]
+Writable = Annotated[
+    bool | None,
+    typer.Option(
+        "--writable/--read-only",
+        help="Whether roles may write what their users may, later too; only read, if never said.",
+        show_default=False,
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Writable even in an Odoo database.")]
+LockTimeout = Annotated[
+    float,
+    typer.Option(
+        "--lock-timeout",
+        metavar="SECONDS",
+        min=0.001,
+        max=3600,
+        help="How long to wait for a table others are using.",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -42,11 +62,15 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 def plan(
     shell: Shell,
     users: Users = None,
+    writable: Writable = None,
+    force: Force = False,
     sql: Annotated[bool, typer.Option("--sql", help="The exact statements, and nothing else.")] = False,
 ) -> None:
     """Show what applying would change, and what would stay locked. Changes nothing."""
     with shell.open() as vallum:
-        found = vallum.roles.plan(_chosen(vallum, users), progress=shell.progress)
+        found = vallum.roles.plan(
+            _chosen(vallum, users), writable=writable, force=force, progress=shell.progress
+        )
         warnings = screen.warnings(vallum, found)
     if shell.json:
         shell.write(screen.proposal_data(found, warnings))
@@ -57,19 +81,36 @@ def plan(
         shell.show(*screen.proposal(found, warnings))
 
 
-@app.command(epilog=examples("vallum roles apply", "vallum roles apply --users marie,paul --yes"))
+@app.command(
+    epilog=examples(
+        "vallum roles apply",
+        "vallum roles apply --users marie,paul --yes",
+        "vallum roles apply --writable",
+        note="--writable lets SQL insert, update and delete what rights and rules let the user. An Odoo "
+        "database is written by Odoo: it takes --force as well.",
+    )
+)
 @command
-def apply(shell: Shell, users: Users = None, yes: Yes = False) -> int:
+def apply(
+    shell: Shell,
+    users: Users = None,
+    writable: Writable = None,
+    force: Force = False,
+    lock_timeout: LockTimeout = 5.0,
+    yes: Yes = False,
+) -> int:
     """Bring PostgreSQL to the policy, in one transaction."""
     with shell.open() as vallum:
         chosen = _chosen(vallum, users)
         if not yes:
             _cannot_ask(shell)
-            found = vallum.roles.plan(chosen, progress=shell.progress)
+            found = vallum.roles.plan(chosen, writable=writable, force=force, progress=shell.progress)
             shell.show(*screen.proposal(found, screen.warnings(vallum, found)))
             if not found.is_empty:
                 typer.confirm("Apply?", abort=True, err=True)
-        done = vallum.roles.apply(chosen, progress=shell.progress)
+        done = vallum.roles.apply(
+            chosen, writable=writable, force=force, lock_timeout=lock_timeout, progress=shell.progress
+        )
     if shell.json:
         shell.write(screen.applied_data(done))
     else:
@@ -97,13 +138,15 @@ def status(shell: Shell) -> int:
 
 @app.command(epilog=examples("vallum roles drop", "vallum roles drop --yes --json"))
 @command
-def drop(shell: Shell, yes: Yes = False) -> None:
-    """Undo everything: policies, grants, roles and their logins."""
-    with shell.open() as vallum:
-        if not yes:
-            _cannot_ask(shell)
-            typer.confirm("Remove all policies, roles and logins that Vallum has made?", abort=True, err=True)
-        count = vallum.roles.drop()
+def drop(shell: Shell, lock_timeout: LockTimeout = 5.0, yes: Yes = False) -> None:
+    """Undo everything: policies, grants, roles and their logins. It takes the database alone."""
+    from vallum.facade.roles import drop_roles
+
+    dsn = shell.dsn
+    if not yes:
+        _cannot_ask(shell)
+        typer.confirm("Remove all policies, roles and logins that Vallum has made?", abort=True, err=True)
+    count = drop_roles(dsn, lock_timeout=lock_timeout)
     if shell.json:
         shell.write({"undone": count})
     else:
@@ -143,9 +186,37 @@ def login(
         made = vallum.roles.login(who, None if no_password else valid_days)
         name, database = vallum.users.find(who).login, vallum.roles.database
     if shell.json:
-        shell.write(screen.login_data(made, name, database))
+        shell.write(secrets.login_data(made, name, database))
     else:
-        shell.show(*screen.login(made, name, database))
+        shell.show(*secrets.login(made, name, database))
+
+
+@app.command(
+    epilog=examples(
+        "vallum roles pooler bi_gateway",
+        "vallum roles pooler bi_gateway --remove",
+        note="The key is shown once, on standard output, and kept nowhere but in PostgreSQL. The views that "
+        "the pooler reads come with the next `vallum roles apply`.",
+    )
+)
+@command
+def pooler(
+    shell: Shell,
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="The pooler's role.", show_default=False)],
+    remove: Annotated[bool, typer.Option("--remove", help="It may act for nobody any more.")] = False,
+) -> int:
+    """Let a role act for users by a signed setting, with a new key; one that is missing is made."""
+    with shell.open() as vallum:
+        if remove:
+            was = vallum.roles.unpool(role)
+            _tell_unpooled(shell, role, was)
+            return OK if was else REFUSED
+        made = vallum.roles.pooler(role)
+    if shell.json:
+        shell.write(secrets.pooler_data(made))
+    else:
+        shell.show(*secrets.pooler(made))
+    return OK
 
 
 @app.command(
@@ -186,7 +257,14 @@ def _tell_disabled(shell: Shell, user: str, ended: int) -> None:
     if shell.json:
         shell.write({"sessions_ended": ended})
     else:
-        shell.show(*screen.disabled(user, ended))
+        shell.show(*secrets.disabled(user, ended))
+
+
+def _tell_unpooled(shell: Shell, role: str, was: bool) -> None:
+    if shell.json:
+        shell.write({"removed": was})
+    else:
+        shell.show(*secrets.unpooled(role, was))
 
 
 def _cannot_ask(shell: Shell) -> None:

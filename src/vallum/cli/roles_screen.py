@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from vallum.enforce.roles.advise import Advice
     from vallum.enforce.roles.apply import Changes
     from vallum.enforce.roles.catalogue import Drift
-    from vallum.enforce.roles.login import Login
     from vallum.enforce.roles.plan import Locked
     from vallum.enforce.roles.status import Status
     from vallum.facade import Vallum
@@ -24,15 +23,13 @@ __all__ = [
     "advice",
     "applied",
     "applied_data",
-    "disabled",
     "dropped",
-    "login",
-    "login_data",
     "proposal",
     "proposal_data",
     "statements",
     "status",
     "warnings",
+    "whole",
 ]
 
 _YES: Final = ("✔ ", "green")
@@ -46,6 +43,7 @@ _WORDS: Final = {
 }
 _MANY: Final = {
     "policy": "policies",
+    "trigger": "stamps of who has written",
     "row security": "tables with row security",
     "values": "values of users",
 }
@@ -80,6 +78,7 @@ def proposal(found: Proposal, said: Sequence[str]) -> Iterable[RenderableType]:
             "Changed by hand since the last apply, and so everything is made anew", _drift(found.drift)
         )
     yield from _locked(found.plan.locked)
+    yield from _read_only(found.plan.read_only)
     if said:
         yield titled("To know", *(Text(f"· {line}") for line in said))
 
@@ -100,7 +99,9 @@ def proposal_data(found: Proposal, said: Sequence[str]) -> dict[str, Any]:
         "empty": found.is_empty,
         "changes": _changes_data(found.changes),
         "drift": [d.as_dict() for d in found.drift],
+        "writable": found.plan.writable,
         "locked": _locked_data(found.plan.locked),
+        "read_only": _locked_data(found.plan.read_only),
         "warnings": list(said),
         "statements": found.changes.statements(),
     }
@@ -118,6 +119,7 @@ def applied(done: Applied) -> Iterable[RenderableType]:
     if done.left:
         yield titled("Not Vallum's, so left as it is; it counts nevertheless", _drift(done.left))
     yield from _locked(done.plan.locked)
+    yield from _read_only(done.plan.read_only)
 
 
 def applied_data(done: Applied) -> dict[str, Any]:
@@ -126,7 +128,9 @@ def applied_data(done: Applied) -> dict[str, Any]:
         "changes": _changes_data(done.changes),
         "repaired": [d.as_dict() for d in done.repaired],
         "left": [d.as_dict() for d in done.left],
+        "writable": done.plan.writable,
         "locked": _locked_data(done.plan.locked),
+        "read_only": _locked_data(done.plan.read_only),
     }
 
 
@@ -151,7 +155,9 @@ def _counts(todo: Changes) -> Iterable[RenderableType]:
     yield table
 
 
-def _locked(locked: Sequence[Locked]) -> Iterable[RenderableType]:
+def _locked(
+    locked: Sequence[Locked], title: str = "Locked: no role of Vallum's may read these"
+) -> Iterable[RenderableType]:
     if locked:
         because: dict[str, list[str]] = {}
         for at in locked:
@@ -159,7 +165,11 @@ def _locked(locked: Sequence[Locked]) -> Iterable[RenderableType]:
         table = plain("because", "models and tables")
         for reason, models in because.items():
             table.add_row(Text(reason), Text(_some(models)))
-        yield titled("Locked: no role of Vallum's may read these", table)
+        yield titled(title, table)
+
+
+def _read_only(found: Sequence[Locked]) -> Iterable[RenderableType]:
+    return _locked(found, "Read only: no role of Vallum's may do this to them")
 
 
 def _locked_data(locked: Sequence[Locked]) -> list[dict[str, str]]:
@@ -175,7 +185,8 @@ def status(found: Status) -> Iterable[RenderableType]:
         yield Text.assemble(_NO, "nothing applied: no role of Vallum's is in this database")
         return
     if found.is_clean:
-        yield Text.assemble(_YES, f"PostgreSQL holds today's policy, for {found.users:,} users")
+        may = "who may write" if found.writable else "who may only read"
+        yield Text.assemble(_YES, f"PostgreSQL holds today's policy, for {found.users:,} users, {may}")
     if found.drift:
         yield Text.assemble(_NO, f"{_things(found.drift)} not as Vallum left it")
         yield _drift(found.drift)
@@ -191,6 +202,7 @@ def status(found: Status) -> Iterable[RenderableType]:
     if found.logins:
         yield titled("May sign in", _logins(found))
     yield from _locked(found.locked)
+    yield from _read_only(found.read_only)
 
 
 def _logins(found: Status) -> RenderableType:
@@ -223,43 +235,7 @@ def _difference(d: Drift) -> str:
     return ": " + ", ".join(signs[:6]) + (", …" if len(signs) > 6 else "")
 
 
-# Logins
-
-
-def login(made: Login, name: str, database: str) -> Iterable[RenderableType]:
-    """The password, once; or the server's settings for a certificate."""
-    if made.password is None:
-        yield Text.assemble(_YES, f"{name} signs in as {made.role}, by certificate")
-        yield titled("In pg_hba.conf, above other lines for this database", _whole(_hba(made, database)))
-        yield titled("In pg_ident.conf; the name in the certificate comes first", _whole(_ident(made, name)))
-        return
-    yield Text.assemble(_YES, f"{name} signs in as {made.role} until {made.valid_until:%Y-%m-%d}")
-    yield _whole(f"  password  {made.password}")
-    yield Text("  It is shown once. A new one takes its place: vallum roles login " + name)
-
-
-def login_data(made: Login, name: str, database: str) -> dict[str, Any]:
-    """The same for programs."""
-    said = {"login": name, "database": database, "role": made.role, "valid_until": made.valid_until}
-    if made.password is not None:
-        return {**said, "password": made.password}
-    return {**said, "pg_hba": _hba(made, database), "pg_ident": _ident(made, name)}
-
-
-def disabled(user: str, ended: int) -> Iterable[RenderableType]:
-    """That somebody is shut out."""
-    yield Text.assemble(_YES, f"{user} can no longer sign in; {ended} session{'s' * (ended != 1)} ended")
-
-
-def _hba(made: Login, database: str) -> str:
-    return f'hostssl "{database}" "{made.role}" all cert map=vallum'
-
-
-def _ident(made: Login, name: str) -> str:
-    return f'vallum "{name}" "{made.role}"'
-
-
-def _whole(line: str) -> Text:
+def whole(line: str) -> Text:
     """A line to be copied: never folded."""
     return Text(line, no_wrap=True, overflow="ignore")
 
@@ -281,15 +257,15 @@ def advice(found: Advice, rows: int) -> Iterable[RenderableType]:
         yield titled("Indexes that rules want", table)
         worth = [at for at in found.wanted if at.is_worth_it]
         if worth:
-            yield titled("To make them", *(_whole(f"{at.statement};") for at in worth))
+            yield titled("To make them", *(whole(f"{at.statement};") for at in worth))
         if timed and len(worth) < len(found.wanted):
             yield Text("Without a statement: measured, and no gain worth an index.", style="dim")
     if found.lost:
-        table = plain("table", "index", "on", "unused operators")
+        table = plain("table", "index", "on", "unused operators", "ask by one of these as well")
         for lost in found.lost:
-            table.add_row(
-                lost.table, Text(lost.index), Text(f"{lost.column} ({lost.type})"), Text(lost.operators)
-            )
+            on = Text(f"{lost.column} ({lost.type})")
+            instead = Text(_some(lost.instead) or "none is indexed")
+            table.add_row(lost.table, Text(lost.index), on, Text(lost.operators), instead)
         yield titled(
             "Not used for users: PostgreSQL keeps these operators from rows a policy has not let pass", table
         )

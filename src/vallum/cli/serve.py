@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
             "vallum serve --dsn postgresql:///odoo --registry registry.json.gz",
             "vallum serve --listen 0.0.0.0:8443 --host erp.example.com --workers 4",
             "vallum serve --plain-http --listen 127.0.0.1:8069",
-            note="The first start makes a CA and a certificate, and says where the CA is, for clients to trust. "
+            note="The first start makes a CA and a certificate, and says where the CA is, to be trusted. "
             "All settings of the server, limits and address lists among them: docs/how-to/serve.md.",
         ),
     )(serve)
@@ -58,9 +58,18 @@ def serve(
     with prepared(shell.settings) as ready:
         ca = ready.certificate.ca if ready.certificate else None
         if shell.json:
-            shell.write({"url": ready.url, "ca": str(ca) if ca else None, "version": ready.version})
+            shell.write(
+                {
+                    "url": ready.url,
+                    "ca": str(ca) if ca else None,
+                    "version": ready.version,
+                    "first_link": ready.first_link,
+                }
+            )
         else:
             shell.note(f"Serving Odoo {ready.version}'s API for {ready.users} users at {ready.url}")
             if ca is not None:
                 shell.note(f"Clients must trust the CA in {ca}")
+            if ready.first_link is not None:
+                shell.note(f"Become the first administrator, within a day and once: {ready.first_link}")
         run(ready)

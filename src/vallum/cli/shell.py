@@ -57,25 +57,34 @@ class Shell:
         except SettingsError:
             return False
 
-    def open(self) -> Vallum:
-        """The application of the settings.
+    @property
+    def dsn(self) -> str:
+        """The database of the settings.
 
-        Raises: SettingsError (nothing says which), and what `vallum.open` raises.
+        Raises: SettingsError (nothing says which).
         """
-        settings = self.settings
-        if settings.dsn is None:
+        dsn = self.settings.dsn
+        if dsn is None:
             raise SettingsError(
                 "no database is given",
                 fix="give --dsn postgresql://…, set VALLUM_DSN, or write `dsn` into vallum.toml; "
                 "`vallum demo` needs none",
             )
+        return dsn
+
+    def open(self) -> Vallum:
+        """The application of the settings.
+
+        Raises: SettingsError (nothing says which), and what `vallum.open` raises.
+        """
+        settings, dsn = self.settings, self.dsn
         from vallum.facade import open
 
         if settings.metadata is not None and str(settings.project) not in sys.path:
             # As with every tool that loads an application by name; what is installed has precedence.
             sys.path.append(str(settings.project))
         return open(
-            settings.dsn,
+            dsn,
             registry=settings.registry,
             metadata=settings.metadata,
             policy=settings.policy or None,

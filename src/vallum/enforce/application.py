@@ -10,13 +10,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
-from threading import Lock, RLock
+from threading import Lock, local
 from typing import Final, TypeAlias
 
 import psycopg
 
 from vallum.domain import Env, Facts, Lowering, Named, RuleContext, lowering_for, odoo_named
 from vallum.enforce.facts import read_facts
+from vallum.enforce.people import People, Private, Widen
 from vallum.enforce.records import SqlRecordReader
 from vallum.kernel import Clock, SystemClock
 from vallum.policy import SUPERUSER_ID, Actor, ActorAccess, Directory, Policy, actor_of
@@ -56,11 +57,8 @@ class Application:
         self.check_after_write = check_after_write
         self.stamps: list[Stamp] = []
         self.keys_ready = False
-        self._reload = reload
-        self._policy = policy
-        self._directory = directory
-        self._stale = False
-        self._refreshing = RLock()
+        self._current = People(database, policy, directory, reload)
+        self._private = local()
         self._seen_by_rules: set[str] = set()
         self.named = named or odoo_named()
         self.clock = clock or SystemClock()
@@ -71,55 +69,72 @@ class Application:
     @property
     def policy(self) -> Policy:
         """The policy, with the groups as the database has them now."""
-        self._refresh_if_stale()
-        return self._policy
+        return self._people()[0]
 
     @property
     def directory(self) -> Directory:
         """The users as the database has them now."""
-        self._refresh_if_stale()
-        return self._directory
+        return self._people()[1]
+
+    def widen(self, widen: Widen) -> None:
+        """Let users have more groups than the database gives them: now, and whenever they are read anew."""
+        self._current.widen(widen)
+        self.forget()
 
     def refresh(self) -> None:
         """Read users and groups anew, and all that was kept of the actors.
 
         Raises: ConnectionFailed, SettingsError; the users known before are of no use then either.
         """
-        with self._refreshing:
-            self._stale = True
-            self._refresh_if_stale()
-            self.forget()
-
-    def _refresh_if_stale(self) -> None:
-        if not self._stale:
-            return
-        with self._refreshing:
-            if self._reload is not None:
-                policy, directory = self._reload()
-                # The same policy stays the same object: what was compiled for it is kept.
-                self._policy = self._policy if policy.version == self._policy.version else policy
-                self._directory = directory
-            self._stale = False
+        self._current.outdate()
+        self.forget()
+        self._people()
 
     def changed(self, touched: Iterable[str], removed: Iterable[str] = ()) -> None:
         """Told which models and relation tables were written, and which models lost records.
 
-        Users, groups and what rules read of records are then read anew: at once, and once more when the
-        transaction has ended, since it may be rolled back.
+        Users, groups and what rules read of records are then read anew. Within a transaction that goes on
+        only for whoever is in it: nobody else learns what may yet be rolled back.
         """
         written, gone = frozenset(touched), frozenset(removed)
         if not written and not gone:
             return
-        people, below = self._people
-        if written & people or gone & below:
-            self._mark_stale()
-            self.database.at_end(self._mark_stale)
-        if gone or written & self._seen_by_rules or written & people:
-            self._forget_all()
-            self.database.at_end(self._forget_all)
+        if self.database.in_transaction:
+            self._within().add(written, gone, *self._concerned(written, gone))
+            self.database.at_end(self._after)
+            return
+        people, rules = self._concerned(written, gone)
+        if people:
+            self._current.outdate()
+        if rules:
+            self.forget()
+            self.__dict__.pop("facts", None)
+
+    def _concerned(self, written: frozenset[str], gone: frozenset[str]) -> tuple[bool, bool]:
+        """Whether users and groups may be others now, and whether what rules have read may be."""
+        of_people, below = self._sources
+        people = bool(written & of_people or gone & below)
+        return people, people or bool(gone or written & self._seen_by_rules)
+
+    def _people(self) -> tuple[Policy, Directory]:
+        """Policy and users: those of the transaction at hand, where it has changed them, or everybody's."""
+        private: Private | None = getattr(self._private, "view", None)
+        return (private.people or self._current).known() if private is not None else self._current.known()
+
+    def _within(self) -> Private:
+        """What this thread's transaction alone sees."""
+        found: Private | None = getattr(self._private, "view", None)
+        if found is None:
+            found = self._private.view = Private(self._current)
+        return found
+
+    def _after(self) -> None:
+        private: Private = self._private.view
+        self._private.view = None
+        self.changed(private.written, private.gone)
 
     @cached_property
-    def _people(self) -> tuple[frozenset[str], frozenset[str]]:
+    def _sources(self) -> tuple[frozenset[str], frozenset[str]]:
         """What users and groups are read from, and the models whose losses may cascade to it."""
         users = self.schema.models.get("res.users")
         if users is None:
@@ -128,13 +143,6 @@ class Application:
         names = {"res.users", "res.groups", *(f.comodel or "" for f in tied)}
         single = {f.comodel or "" for f in users.fields.values() if f.type == "many2one" and f.stored}
         return frozenset(names | {f.relation or "" for f in tied}), frozenset(names | single)
-
-    def _mark_stale(self) -> None:
-        self._stale = True
-
-    def _forget_all(self) -> None:
-        self.forget()
-        self.__dict__.pop("facts", None)
 
     @cached_property
     def lowering(self) -> Lowering:
@@ -155,13 +163,18 @@ class Application:
 
     def access(self, actor: Actor) -> ActorAccess:
         """What the actor may see, kept for the actors that asked last. See `forget` and `renew`."""
+        private: Private | None = getattr(self._private, "view", None)
+        if private is not None:
+            if actor not in private.accesses:
+                private.accesses[actor] = self._new_access(actor)
+            return private.accesses[actor]
         with self._lock:
             found = self._accesses.get(actor)
             if found is not None:
                 self._accesses.move_to_end(actor)
                 return found
             epoch = self._epoch
-        made = ActorAccess(self.policy, self.schema, actor, self.context(actor), self.lowering, self.named)
+        made = self._new_access(actor)
         with self._lock:
             if epoch != self._epoch:
                 # Something was forgotten meanwhile: this one may know what no longer holds.
@@ -171,6 +184,9 @@ class Application:
             while len(self._accesses) > MAX_ACTORS:
                 self._accesses.popitem(last=False)
         return found
+
+    def _new_access(self, actor: Actor) -> ActorAccess:
+        return ActorAccess(self.policy, self.schema, actor, self.context(actor), self.lowering, self.named)
 
     def forget(self) -> None:
         """Drop what was kept of the actors: records that rules read are read anew."""

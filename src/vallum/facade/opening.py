@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import MetaData
     from sqlalchemy.orm import DeclarativeBase
 
-__all__ = ["Metadata", "Paths", "open"]
+__all__ = ["Metadata", "Paths", "open", "open_over"]
 
 Metadata: TypeAlias = "MetaData | type[DeclarativeBase] | str"
 Paths: TypeAlias = "str | Path | Sequence[str | Path]"
@@ -69,6 +69,33 @@ def open(
             fix="leave `writable` out, and write through Odoo's API",
         )
     database = Database(dsn, readonly=not writable, statement_timeout=statement_timeout)
+    return open_over(
+        database,
+        registry=registry,
+        metadata=metadata,
+        policy=policy,
+        odoo_version=odoo_version,
+        named=named,
+        clock=clock,
+        check_after_write=check_after_write,
+    )
+
+
+def open_over(
+    database: Database,
+    *,
+    registry: str | Path | None = None,
+    metadata: Metadata | None = None,
+    policy: Paths | None = None,
+    odoo_version: int | None = None,
+    named: Named | None = None,
+    clock: Clock | None = None,
+    check_after_write: bool = False,
+) -> Vallum:
+    """As `open`, over a database that is there already; closed where the application cannot be read.
+
+    Raises: as `open`.
+    """
     try:
         with database.snapshot():
             if metadata is None:

@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, Self
 
+from vallum.kernel import Operation
+
 __all__ = ["Authenticator", "Client", "Refusal", "Verdict"]
 
 
@@ -42,16 +44,18 @@ class Refusal(StrEnum):
 class Verdict:
     """What became of a proof: accepted for a user, or refused.
 
-    `key_id`: the key that was shown, None for a password. `key_models`, `key_readonly`: what the key
-    is restricted to (None: nothing beyond the user's own rights). `until`: when the proof ends to hold
-    (UTC, aware). `remember`: seconds for which the same proof need not be asked about again.
+    `key_id`: the key that was shown, None for a password. `key_models` (`sale.*`: all whose name begins
+    so), `key_operations`: what the key is restricted to (None: nothing beyond the user's own rights); ask
+    `covers`. `key_rate`: its requests a minute (None: as for all). `until`: when the proof ends to hold (UTC,
+    aware). `remember`: seconds for which the same proof need not be asked about again.
     """
 
     user_id: int | None = None
     refusal: Refusal | None = None
     key_id: int | None = None
     key_models: frozenset[str] | None = None
-    key_readonly: bool = False
+    key_operations: frozenset[Operation] | None = None
+    key_rate: int | None = None
     until: datetime | None = None
     remember: float = 0.0
     retry_after: float | None = None
@@ -68,6 +72,18 @@ class Verdict:
         """Whether the proof is a user's."""
         return self.refusal is None
 
+    def covers(self, model: str, operation: Operation) -> bool:
+        """Whether the key that was shown, if one was, is for that.
+
+        >>> Verdict.of(7, key_models=frozenset({"sale.*"})).covers("sale.order", Operation.READ)
+        True
+        """
+        if self.key_operations is not None and operation not in self.key_operations:
+            return False
+        return self.key_models is None or any(
+            model == name or (name.endswith(".*") and model.startswith(name[:-1])) for name in self.key_models
+        )
+
     @classmethod
     def of(
         cls,
@@ -75,7 +91,8 @@ class Verdict:
         *,
         key_id: int | None = None,
         key_models: frozenset[str] | None = None,
-        key_readonly: bool = False,
+        key_operations: frozenset[Operation] | None = None,
+        key_rate: int | None = None,
         until: datetime | None = None,
         remember: float = 0.0,
     ) -> Self:
@@ -84,7 +101,8 @@ class Verdict:
             user_id=user_id,
             key_id=key_id,
             key_models=key_models,
-            key_readonly=key_readonly,
+            key_operations=key_operations,
+            key_rate=key_rate,
             until=until,
             remember=remember,
         )

@@ -5,6 +5,7 @@ from vallum.kernel.errors import *  # noqa: F403
 from vallum.kernel.errors import __all__ as _errors
 from vallum.kernel.operation import Operation
 from vallum.kernel.progress import NO_PROGRESS, NoProgress, Progress
+from vallum.kernel.secret import check_secret_name, read_secret
 from vallum.kernel.settings import PROTOCOLS, Settings, settings_reference, tell_children
 from vallum.kernel.shown import shown
 
@@ -19,6 +20,8 @@ __all__ = [
     "Progress",
     "Settings",
     "SystemClock",
+    "check_secret_name",
+    "read_secret",
     "settings_reference",
     "shown",
     "tell_children",

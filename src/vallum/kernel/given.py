@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from vallum.kernel.errors import SettingsError
 
@@ -23,13 +24,14 @@ __all__ = [
     "address",
     "choices",
     "dsn",
-    "dsns",
     "metadata",
     "networks",
     "odoo_version",
     "path",
     "paths",
     "seconds",
+    "secret",
+    "table",
     "text",
     "texts",
     "url_or",
@@ -140,6 +142,29 @@ def _items(given: Given) -> list[object]:
     return list(raw) if isinstance(raw, list | tuple) else [raw]
 
 
+def secret(given: Given) -> str:
+    """A secret: from the environment alone."""
+    if given.from_file:
+        raise SettingsError(
+            "a secret stands in the file",
+            where=given.where,
+            fix=f"remove it there and set {PREFIX}{given.key.upper()} instead",
+        )
+    return given.text()
+
+
+def table(given: Given) -> Mapping[str, Any]:
+    """A table, or TOML's text of one, as the environment has it."""
+    if isinstance(given.raw, str):
+        try:
+            return tomllib.loads(given.raw)
+        except tomllib.TOMLDecodeError:
+            raise given.refuse("a table", fix='write TOML: passwords.policy = "guide"') from None
+    if not isinstance(given.raw, dict):
+        raise given.refuse("a table")
+    return given.raw
+
+
 def text(given: Given) -> str:
     """A text."""
     return given.text()
@@ -151,12 +176,6 @@ def texts(given: Given) -> tuple[str, ...]:
     if not found:
         raise given.refuse("a text or a list of texts")
     return tuple(found)
-
-
-def dsns(given: Given) -> tuple[str, ...]:
-    """A list of DSNs."""
-    items = _items(given)
-    return tuple(dsn(Given(given.key, item, given.folder, given.where, given.from_file)) for item in items)
 
 
 def networks(given: Given) -> tuple[str, ...]:

@@ -25,13 +25,14 @@ from vallum.kernel.given import (
     address,
     choices,
     dsn,
-    dsns,
     metadata,
     networks,
     odoo_version,
     path,
     paths,
     seconds,
+    secret,
+    table,
     text,
     texts,
     url_or,
@@ -61,7 +62,6 @@ class Settings:
     debug: bool = False
     audit_dir: Path | None = None
     store: str | None = field(default=None, repr=False)
-    replicas: tuple[str, ...] = field(default=(), repr=False)
     listen: tuple[str, int] = ("127.0.0.1", 8443)
     plain_http: bool = False
     tls_cert: Path | None = None
@@ -82,6 +82,10 @@ class Settings:
     login_burst: int = 3
     api_rate: int = 60
     api_burst: int = 20
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    secret: str | None = field(default=None, repr=False)
+    secret_file: Path | None = None
+    mail_password: str | None = field(default=None, repr=False)
     data_dir: Path
     project: Path
 
@@ -131,7 +135,6 @@ _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
         "statement_timeout": _Setting(seconds, "seconds after which PostgreSQL gives a statement up"),
         "debug": _Setting(yes_or_no, "whether the command line shows where in the code an error arose"),
         "store": _Setting(dsn, "the database for Vallum's own tables, where not the application's own"),
-        "replicas": _Setting(dsns, "standby servers that reads may go to: a list of DSNs"),
         "listen": _Setting(address, "where the server listens: address:port"),
         "plain_http": _Setting(yes_or_no, "whether the server speaks HTTP without TLS, on loopback only"),
         "tls_cert": _Setting(path, "the server's certificate and those up to its CA, in PEM"),
@@ -156,6 +159,10 @@ _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
         "login_burst": _Setting(whole(1, 1_000_000), "of them at once"),
         "api_rate": _Setting(whole(1, 100_000_000), "calls a minute, of a key and of an address"),
         "api_burst": _Setting(whole(1, 100_000_000), "of them at once"),
+        "identity": _Setting(table, "sign-in: a table of its own, see docs/how-to/accounts.md"),
+        "secret": _Setting(secret, "the secret of sign-in in base64, 32 bytes; not in the file"),
+        "secret_file": _Setting(path, "the file with that secret, made where it is missing"),
+        "mail_password": _Setting(secret, "the password for the mail server; not in the file"),
         "audit_dir": _Setting(path, "the audit log's folder: its keys, tiles and checkpoint"),
         "data_dir": _Setting(path, "where Vallum keeps its own data, the embedded PostgreSQL among them"),
     }

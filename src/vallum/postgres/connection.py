@@ -181,8 +181,10 @@ class Database:
         with self._lock:
             return self._open().info.server_version
 
-    def rows(self, statement: Statement, params: Params = None) -> list[Row]:
+    def rows(self, statement: Statement, params: Params = None, *, reads: bool = False) -> list[Row]:
         """All rows of a statement; none where it returns none.
+
+        `reads`: it is known to write nothing, so that a lost connection is opened anew for it in any case.
 
         Raises: ConnectionFailed, psycopg.Error (what PostgreSQL says about the statement).
         """
@@ -190,7 +192,7 @@ class Database:
             try:
                 return self._rows(statement, params)
             except _LOST:
-                if not self._may_retry():
+                if not self._may_retry(reads):
                     raise
             return self._rows(statement, params)
 
@@ -300,10 +302,11 @@ class Database:
         result = cursor.pgresult
         return cursor.fetchall() if result is not None and result.nfields else []
 
-    def _may_retry(self) -> bool:
+    def _may_retry(self, reads: bool) -> bool:
         """Whether the connection itself is lost, outside a transaction, and nothing can have been written."""
         connection = self._connection
-        return self.readonly and not self._depth and connection is not None and connection.broken
+        alone = not self._depth and connection is not None and connection.broken
+        return alone and (self.readonly or reads)
 
 
 def _query(statement: Statement) -> bytes | sql.SQL | sql.Composed:

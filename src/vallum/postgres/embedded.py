@@ -44,16 +44,11 @@ _SOCKET: Final = f".s.PGSQL.{_PORT}"
 _LONGEST_SOCKET_PATH: Final = 100
 _OURS: Final = frozenset({"data", "log", "start.lock", "users.lock", _SOCKET, f"{_SOCKET}.lock"})
 _WAIT: Final = ("-w", "-t", "60")
+_INITDB: Final = ("--auth=trust", f"--username={SUPERUSER}", "--encoding=UTF8", "--no-instructions")
 # Collation by code point and Unicode's letter cases, as in databases that Odoo makes, on every machine alike.
-_INITDB: Final = (
-    "--auth=trust",
-    f"--username={SUPERUSER}",
-    "--encoding=UTF8",
-    "--no-locale",
-    "--locale-provider=builtin",
-    "--builtin-locale=C.UTF-8",
-    "--no-instructions",
-)
+_LOCALE: Final = ("--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+# Programs of others may be older than that provider: the system's locale of the same name.
+_OLD_LOCALE: Final = ("--locale=C.UTF-8",)
 
 
 def default_folder(data_dir: Path, project: Path) -> Path:
@@ -66,14 +61,22 @@ class EmbeddedServer:
     """A PostgreSQL server whose files are in `folder`; started by `start` or `with`.
 
     `durable=False` gives up crash safety for speed, for tests. `options` are PostgreSQL's
-    own settings; both count for whoever starts the server first.
+    own settings; both count for whoever starts the server first. `programs`: a folder with
+    `postgres`, `initdb` and `pg_ctl` of another version than the wheel's, which the server's
+    system user can reach.
     """
 
     def __init__(
-        self, folder: Path, *, durable: bool = True, options: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        durable: bool = True,
+        options: Mapping[str, str] | None = None,
+        programs: Path | None = None,
     ) -> None:
         self.folder = folder.expanduser().resolve()
         self._options = {**({} if durable else NOT_DURABLE), **(options or {})}
+        self._programs = programs
         self._users: int | None = None
 
     def __repr__(self) -> str:
@@ -146,7 +149,7 @@ class EmbeddedServer:
                     return
                 if (self.data / "postmaster.pid").exists():
                     # It stops the process named in the data folder, and waits for its end.
-                    run("pg_ctl", "stop", *_WAIT, "-m", "fast", owner=Owner.of_servers(), data=self.data)
+                    self._run("pg_ctl", "stop", *_WAIT, "-m", "fast", owner=Owner.of_servers())
         finally:
             os.close(users)
 
@@ -219,7 +222,8 @@ class EmbeddedServer:
         private_folder(self.socket_dir, owner, holds=_OURS)
         if not (self.data / "PG_VERSION").exists():
             durable = self._options.get("fsync") != "off"
-            run("initdb", *_INITDB, *([] if durable else ["--no-sync"]), owner=owner, data=self.data)
+            locale = _LOCALE if self._programs is None else _OLD_LOCALE
+            self._run("initdb", *_INITDB, *locale, *([] if durable else ["--no-sync"]), owner=owner)
         options = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.socket_dir),
@@ -230,10 +234,13 @@ class EmbeddedServer:
         settings = " ".join(f"-c {name}={_quoted(value)}" for name, value in options.items())
         arguments = ("start", *_WAIT, "-l", str(self._log), "-o", settings)
         try:
-            run("pg_ctl", *arguments, owner=owner, data=self.data)
+            self._run("pg_ctl", *arguments, owner=owner)
         except ConnectionFailed as error:
             error.what += self._last_words()
             raise
+
+    def _run(self, program: str, *arguments: str, owner: Owner) -> None:
+        run(program, *arguments, owner=owner, data=self.data, folder=self._programs)
 
     @property
     def _log(self) -> Path:

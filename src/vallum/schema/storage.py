@@ -59,12 +59,14 @@ class Constraint:
 class Storage:
     """How the fields of all models are stored.
 
-    `columns` by model, then field; `versions` the field that counts a model's changes, `constraints` by name.
+    `columns` by model, then field; `versions` the field that counts a model's changes, `constraints` by name;
+    `unwritable`: models that Vallum cannot write, each with the reason.
     """
 
     columns: Mapping[str, Mapping[str, Column]]
     versions: Mapping[str, str]
     constraints: Mapping[str, Constraint]
+    unwritable: Mapping[str, str]
 
     def of(self, model: str) -> Mapping[str, Column]:
         """The columns of a model by field."""

@@ -1,4 +1,4 @@
-"""The server: the policy behind HTTPS, spoken to as Odoo is."""
+"""The server: the policy behind HTTPS, spoken to as Odoo is, and shown to people in pages."""
 
 from vallum.server.process import Prepared, prepared, run
 

@@ -39,6 +39,7 @@ async def send_response(send: Send, response: Response) -> None:
         (b"content-type", response.content_type.encode()),
         (b"content-length", str(len(response.body)).encode()),
         *((name.encode(), value.encode()) for name, value in response.headers.items()),
+        *((b"set-cookie", cookie.encode()) for cookie in response.cookies),
     ]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})

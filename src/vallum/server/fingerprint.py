@@ -7,7 +7,7 @@ Files of a policy are told by their size and time of change.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -47,8 +47,15 @@ _CONTACTS: Final = (
 class Fingerprint:
     """Takes digests of one application."""
 
-    def __init__(self, database: Database, application: Application, files: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        application: Application,
+        files: Sequence[Path],
+        more: Callable[[], object] = lambda: None,
+    ) -> None:
         self._database = database
+        self._more = more
         self._files = files
         self._statement = self._made(application)
 
@@ -57,7 +64,7 @@ class Fingerprint:
 
         Raises: ConnectionFailed.
         """
-        return (tuple(self._database.rows(self._statement)), self._of_files())
+        return (tuple(self._database.rows(self._statement)), self._of_files(), self._more())
 
     def _made(self, application: Application) -> sql.Composed:
         names = set(_TABLES)
@@ -84,7 +91,7 @@ class Fingerprint:
         user = application.schema.models.get("res.users")
         if user is not None and "partner_id" in user.fields and "res.partner" in application.schema:
             parts.append(sql.SQL("{}").format(sql.SQL(_CONTACTS)))
-        return sql.SQL(" UNION ALL ").join(parts or [sql.SQL("SELECT 0, 0")])
+        return sql.SQL(" UNION ALL ").join(parts or [sql.SQL("SELECT 0, {}").format(sql.Literal(0))])
 
     def _of_files(self) -> tuple[tuple[str, int, int], ...]:
         found = []

@@ -28,6 +28,7 @@ class Request:
     body: bytes
     client: Client
     secure: bool = True
+    query: str = ""
 
     def cookie(self, name: str) -> str | None:
         """The value of a cookie; of several with the name, none."""
@@ -42,13 +43,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer. `note` goes to the log: what was called, by whom, and how it ended."""
+    """An answer. `note` goes to the log: what was called, by whom, and how it ended.
+
+    `cookies`: values of `Set-Cookie`, one header each.
+    """
 
     status: int = int(HTTPStatus.OK)
     body: bytes = b""
     content_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=lambda: _NONE)
     note: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+    cookies: tuple[str, ...] = ()
 
 
 # Values of calls are shaped before; what is left are numbers of PostgreSQL.

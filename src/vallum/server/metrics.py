@@ -84,6 +84,6 @@ def _answer(address: tuple[str, int], folder: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: done.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=folder)
+    MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
     start_http_server(address[1], address[0], registry=registry)
     done.wait()

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from vallum.facade import Session
-from vallum.kernel import AccessDenied, UnknownModel, VallumError
+from vallum.kernel import UnknownModel
 from vallum.policy import Decision
 from vallum.server.rpc.methods import Method, table
+from vallum.server.rpc.models import readable
 
 if TYPE_CHECKING:
     from vallum.server.service import Service
@@ -103,7 +104,7 @@ def openapi(service: Service, session: Session) -> dict[str, Any]:
     """The document of everything the actor may call."""
     paths: dict[str, Any] = {}
     for name in sorted(session.application.schema.models):
-        if not _readable(session, name):
+        if not readable(session, name):
             continue
         tag = name
         for method in _methods(service, session, name):
@@ -184,7 +185,7 @@ def describe_model(service: Service, session: Session, model: str) -> dict[str, 
 
     Raises: UnknownModel, AccessDenied.
     """
-    if model not in session.application.schema or not _readable(session, model):
+    if model not in session.application.schema or not readable(session, model):
         # Whether a model exists is told to those who may read it.
         raise UnknownModel(f"there is no model `{model:.80}`")
     return {
@@ -227,15 +228,3 @@ def _methods(service: Service, session: Session, model: str) -> list[Method]:
 
 def _may(session: Session, operation: str, model: str) -> Decision:
     return session.can(operation, model)
-
-
-def _readable(session: Session, model: str) -> bool:
-    """Whether the actor may read the model, and there is something to read."""
-    target = session.application.schema.model(model)
-    if target.abstract or not target.relation:
-        return False
-    try:
-        session.check(model, (), "read")
-    except (AccessDenied, VallumError):
-        return False
-    return True

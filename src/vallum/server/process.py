@@ -12,17 +12,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import Path
 from threading import Event, Thread
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from vallum.identity import IdentitySettings, open_identity
+from vallum.identity.opening import keyring_of, store_of
 from vallum.kernel import Settings, SettingsError, SystemClock
-from vallum.postgres import EmbeddedServer, connect
+from vallum.postgres import Database, connect
 from vallum.postgres.migrations import migrate
 from vallum.server.addresses import Addresses
 from vallum.server.metrics import exporter
 from vallum.server.tls import Certificate, certificate, own_names
 from vallum.server.worker import Plan, opened
+
+if TYPE_CHECKING:
+    from vallum.facade import Vallum
 
 __all__ = ["Prepared", "prepared", "run"]
 
@@ -33,13 +37,17 @@ _PATIENCE: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything that must be there before the server starts. `version`: of Odoo, as it is spoken."""
+    """Everything that must be there before the server starts. `version`: of Odoo, as it is spoken.
+
+    `first_link`: by which the first administrator chooses a password; shown on the terminal, logged nowhere.
+    """
 
     plan: Plan
     certificate: Certificate | None
     url: str
     users: int
     version: int
+    first_link: str | None = None
 
 
 @contextmanager
@@ -49,16 +57,25 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
     Raises: SettingsError, ConnectionFailed, and what `vallum.open` raises.
     """
     _check(settings)
-    with opened(settings) as found:
+    if settings.dsn is None:
+        raise SettingsError("no database is given", fix="give --dsn postgresql://… or set VALLUM_DSN")
+    with Database(settings.dsn) as database:
+        found = opened(settings, database)
         users, version = len(found.users), found.schema.version
-    with _store(settings) as store:
+        administrators = _administrators(settings, found)
+    with store_of(settings) as store:
         with connect(store, readonly=False, autocommit=True) as connection:
-            migrate(connection, "server")
+            areas = ("server", "identity", "sso")
+            for area in areas if settings.metadata is None else (*areas, "enforce"):
+                migrate(connection, area)
+        # Made here, so that all workers find the same.
+        keyring_of(settings)
+        link = _first_link(settings, store, administrators)
         cert = None if settings.plain_http else _certificate(settings)
         host, port = settings.listen
         shown = f"[{host}]" if ":" in host else host
         scheme = "http" if settings.plain_http else "https"
-        yield Prepared(Plan(settings, store), cert, f"{scheme}://{shown}:{port}", users, version)
+        yield Prepared(Plan(settings, store), cert, f"{scheme}://{shown}:{port}", users, version, link)
 
 
 def run(ready: Prepared) -> None:
@@ -76,7 +93,7 @@ def run(ready: Prepared) -> None:
             port=settings.listen[1],
             interface=Interfaces.ASGI,
             workers=settings.workers,
-            loop=Loops.asyncio,
+            loop=Loops.uvloop,
             http=HTTPModes.auto,
             websockets=False,
             http1_settings=HTTP1Settings(
@@ -153,17 +170,27 @@ def _renew(settings: Settings, done: Event) -> None:
             os.kill(os.getpid(), signal.SIGHUP)
 
 
-@contextmanager
-def _store(settings: Settings) -> Iterator[str]:
-    """The DSN of Vallum's own tables, on a server of its own where an Odoo is attached."""
-    if settings.store is not None:
-        yield settings.store
-    elif settings.metadata is not None:
-        yield settings.dsn or ""
-    else:
-        with EmbeddedServer(_folder(settings)) as server:
-            yield server.create_database("vallum", if_missing=True)
+def _administrators(settings: Settings, found: Vallum) -> dict[str, int]:
+    """The active users of an application of one's own who are administrators, by login."""
+    if settings.metadata is None:
+        return {}
+    wanted = set(IdentitySettings.parse(settings.identity).administrators)
+    ids = {found.policy.group_ids[name] for name in wanted if name in found.policy.group_ids}
+    return {
+        user.login: user.id
+        for user in found.users
+        if user.active and ids & (user.groups if user.groups_closed else found.policy.close(user.groups))
+    }
 
 
-def _folder(settings: Settings) -> Path:
-    return settings.data_dir / "store"
+def _first_link(settings: Settings, store: str, administrators: dict[str, int]) -> str | None:
+    """A link by which the first administrator gets in, where nobody has; an Odoo has its own."""
+    if settings.metadata is None:
+        return None
+    login = "admin" if "admin" in administrators or not administrators else min(administrators)
+    with Database(store, readonly=False) as database:
+        identity = open_identity(database, settings)
+        try:
+            return identity.first_link(login=login, user_id=administrators.get(login))
+        finally:
+            identity.close()

@@ -6,21 +6,22 @@ a short call itself. They pass through the same stack (see docs/design/server.md
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Final
 
 from vallum.identity import Client
+from vallum.server import account, scim, sso
 from vallum.server.exchange import ASGI, Exchange, Receive, Scope, Send, answer
 from vallum.server.http import Request, Response
 from vallum.server.rpc import json2, jsonrpc, xmlrpc
 from vallum.server.rpc.faults import UNAVAILABLE_NAME, RpcError
 from vallum.server.service import Service
+from vallum.server.threads import Threads
 
 __all__ = ["Router"]
 
+ACCOUNT: Final = "account"
 Handler = Callable[[Service, Request], Response]
 # Beginnings of paths: the protocol, what the log calls it, and what answers.
 ROUTES: Final[tuple[tuple[str, str, str, Handler], ...]] = (
@@ -30,7 +31,10 @@ ROUTES: Final[tuple[tuple[str, str, str, Handler], ...]] = (
     ("/web/dataset/call", "jsonrpc", "/web/dataset", jsonrpc.web),
     ("/web/session/", "jsonrpc", "/web/session", jsonrpc.web),
     ("/web/webclient/version_info", "jsonrpc", "/web/webclient", jsonrpc.web),
-    ("/xmlrpc/2/", "xmlrpc", "/xmlrpc/2", xmlrpc.handle),
+    ("/xmlrpc/", "xmlrpc", "/xmlrpc", xmlrpc.handle),
+    ("/account", ACCOUNT, "/account", account.handle),
+    ("/sso/", ACCOUNT, "/sso", sso.handle),
+    ("/scim/v2", ACCOUNT, "/scim/v2", scim.handle),
 )
 _POSTED: Final = frozenset({"jsonrpc", "xmlrpc"})
 _WAITING_PER_THREAD: Final = 64
@@ -42,13 +46,13 @@ class Router:
     def __init__(self, service: Service, pages: ASGI, threads: int) -> None:
         self._service = service
         self._pages = pages
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="call")
+        self._threads = Threads(threads)
         self._most = threads * _WAITING_PER_THREAD
         self._waiting = 0
 
     def close(self) -> None:
         """Wait for the calls that run."""
-        self._pool.shutdown()
+        self._threads.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -56,7 +60,7 @@ class Router:
         for beginning, protocol, name, handler in ROUTES:
             if path.startswith(beginning):
                 exchange.route = name
-                if protocol not in self._service.protocols:
+                if protocol != ACCOUNT and protocol not in self._service.protocols:
                     raise _nothing_here()
                 if protocol in _POSTED and scope["method"] != "POST":
                     raise RpcError(
@@ -82,13 +86,17 @@ class Router:
             request_id=exchange.request_id,
         )
         request = Request(
-            scope["method"], scope["path"], exchange.headers, exchange.body, client, exchange.secure
+            scope["method"],
+            scope["path"],
+            exchange.headers,
+            exchange.body,
+            client,
+            exchange.secure,
+            scope.get("query_string", b"").decode("latin-1"),
         )
         self._waiting += 1
         try:
-            response = await asyncio.get_running_loop().run_in_executor(
-                self._pool, handler, self._service, request
-            )
+            response = await self._threads.run(handler, self._service, request)
         finally:
             self._waiting -= 1
         await answer(scope, send, response)

@@ -23,9 +23,10 @@ from vallum.policy import Actor, Directory, User
 from vallum.schema import Schema
 from vallum.server.addresses import Addresses
 from vallum.server.limits import Counters, Rate
+from vallum.server.people import People
 from vallum.server.rpc.context import Context
 from vallum.server.rpc.faults import UNAVAILABLE_NAME, RpcError
-from vallum.server.rpc.methods import METHODS, Call, Method
+from vallum.server.rpc.methods import METHODS
 from vallum.server.sessions import Sessions
 from vallum.server.signin import SignIn, denied, network_of
 
@@ -71,6 +72,7 @@ class Service:
     writable: bool
     max_rows: int
     protocols: frozenset[str]
+    people: People | None = None
 
     # What there is
 
@@ -191,10 +193,10 @@ class Service:
 
     # What it may cost
 
-    def limit(self, verdict: Verdict, client: Client) -> None:
-        """Count a call, and refuse one too many, or one from where it may not come.
+    def admit(self, verdict: Verdict, client: Client) -> User:
+        """The user of an accepted verdict, where the user or key may be used from the client's address.
 
-        Raises: RpcError (403, 429), ConnectionFailed.
+        Raises: RpcError (401, 403).
         """
         user = self.active_user(verdict)
         if self.addresses.restricted:
@@ -206,9 +208,18 @@ class Service:
                     name="odoo.exceptions.AccessError",
                     status=HTTPStatus.FORBIDDEN,
                 )
+        return user
+
+    def limit(self, verdict: Verdict, client: Client) -> None:
+        """Count a call, and refuse one too many, or one from where it may not come.
+
+        Raises: RpcError (401, 403, 429), ConnectionFailed.
+        """
+        self.admit(verdict, client)
         whose = f"key:{verdict.key_id}" if verdict.key_id is not None else f"user:{verdict.user_id}"
+        own = self.api_rate if verdict.key_rate is None else Rate(verdict.key_rate, self.api_rate.burst)
         waits = [
-            self.counters.take(f"api:{whose}", self.api_rate),
+            self.counters.take(f"api:{whose}", own),
             self.counters.take(f"api:address:{network_of(client.address)}", self.api_rate),
         ]
         found = [wait for wait in waits if wait is not None]
@@ -221,23 +232,7 @@ class Service:
                 retry_after=max(found),
             )
 
-    # What happens around a call
-
-    def before(self, method: Method) -> None:
-        """Called before a method runs."""
-
-    def writer(self, call: Call) -> Any:
-        """What creates, writes and deletes as the call's user.
-
-        Raises: RpcError, where nothing is written.
-        """
-        if not self.writable:
-            raise RpcError(
-                f"`{call.model}` is only read here",
-                name="odoo.exceptions.UserError",
-                status=HTTPStatus.FORBIDDEN,
-            )
-        return call.session
+    # What the log says
 
     def named(self, model: Any, method: Any) -> dict[str, str]:
         """What the log says of a call; nothing that is no name of a model or method."""

@@ -66,6 +66,8 @@ class SignIn:
         self._lock = Lock()
         self._remembered: OrderedDict[bytes, tuple[float, Verdict]] = OrderedDict()
         self._known: OrderedDict[bytes, None] = OrderedDict()
+        # Proofs that were right once: showing them again, though they be looked at again, is no attempt.
+        self._right: OrderedDict[bytes, None] = OrderedDict()
 
     def forget(self) -> None:
         """Drop what is remembered: users or keys have changed."""
@@ -94,7 +96,7 @@ class SignIn:
         """
         mark = self._mark("password", login, password)
         verdict = self._recall(mark)
-        if verdict is None or attempt:
+        if attempt or (verdict is None and mark not in self._right):
             self._count(client, login)
         if verdict is None:
             verdict = self.authenticator.password(login, password, client)
@@ -135,6 +137,8 @@ class SignIn:
 
     def _settle(self, verdict: Verdict, mark: bytes, client: Client, details: dict[str, object]) -> None:
         if not verdict.accepted:
+            with self._lock:
+                self._right.pop(mark, None)
             self._report("sign-in refused", client, {**details, "reason": str(verdict.refusal)})
             if verdict.retry_after is not None:
                 raise RpcError(
@@ -144,9 +148,13 @@ class SignIn:
                     retry_after=verdict.retry_after,
                 )
             raise denied()
-        self._report("signed in", client, {**details, "user": verdict.user_id, "key": verdict.key_id})
-        if verdict.remember > 0:
-            with self._lock:
+        if mark not in self._right:
+            self._report("signed in", client, {**details, "user": verdict.user_id, "key": verdict.key_id})
+        with self._lock:
+            self._right[mark] = None
+            while len(self._right) > _MOST:
+                self._right.popitem(last=False)
+            if verdict.remember > 0:
                 self._remembered[mark] = (monotonic() + verdict.remember, verdict)
                 while len(self._remembered) > _MOST:
                     self._remembered.popitem(last=False)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from vallum.enforce import Application
-from vallum.identity import Authenticator
-from vallum.identity.odoo import OdooAuthenticator
-from vallum.kernel import Clock, ConnectionFailed, Settings, SettingsError, SystemClock
-from vallum.postgres import ThreadDatabase
+from vallum.kernel import Clock, ConnectionFailed, Settings, SystemClock
+from vallum.postgres import Database, ThreadDatabase
 from vallum.server import log
 from vallum.server.addresses import Addresses
 from vallum.server.exchange import ASGI, Receive, Scope, Send
@@ -22,6 +21,7 @@ from vallum.server.limits import Rate, counters
 from vallum.server.metrics import Metrics
 from vallum.server.middleware import STACK
 from vallum.server.options import Options
+from vallum.server.people import People
 from vallum.server.router import Router
 from vallum.server.service import Service, State
 from vallum.server.sessions import Sessions
@@ -50,22 +50,22 @@ class Plan:
         return build(self)
 
 
-def opened(settings: Settings) -> Vallum:
-    """The application of the settings, opened.
+def opened(settings: Settings, database: Database) -> Vallum:
+    """The application of the settings, over a database.
 
     Raises: SettingsError, and what `vallum.open` raises.
     """
-    from vallum.facade import open
+    from vallum.facade import open_over
 
-    if settings.dsn is None:
-        raise SettingsError("no database is given", fix="give --dsn postgresql://… or set VALLUM_DSN")
-    return open(
-        settings.dsn,
+    if settings.metadata is not None and str(settings.project) not in sys.path:
+        # As with every tool that loads an application by name; what is installed has precedence.
+        sys.path.append(str(settings.project))
+    return open_over(
+        database,
         registry=settings.registry,
         metadata=settings.metadata,
         policy=settings.policy or None,
         odoo_version=settings.odoo_version,
-        statement_timeout=settings.statement_timeout or _TIMEOUT,
     )
 
 
@@ -98,31 +98,36 @@ def build(plan: Plan) -> ASGI:
     settings, clock = plan.settings, SystemClock()
     timeout = settings.statement_timeout or _TIMEOUT
     database = ThreadDatabase(
-        settings.dsn or "", readonly=True, statement_timeout=timeout, application_name="vallum-server"
+        settings.dsn or "",
+        readonly=settings.metadata is None,
+        statement_timeout=timeout,
+        application_name="vallum-server",
     )
     store = ThreadDatabase(
         plan.store, readonly=False, statement_timeout=timeout, application_name="vallum-store"
     )
-    state = _patiently(lambda: _state(settings, database, clock))
-    service = _service(settings, state, database, store, clock)
+    people = People(settings, store, database, clock, lambda: service.application)
+    state = _patiently(lambda: _state(settings, database, people))
+    service = _service(settings, state, store, clock, people)
+    people.start()
 
     def changed() -> Fingerprint:
-        service.learn(_state(settings, database, clock))
-        return _fingerprint(settings, database, service.application)
+        service.learn(_state(settings, database, people))
+        return _fingerprint(settings, database, service.application, people)
 
     watch = _patiently(
         lambda: Watch(
             settings.dsn or "",
-            _fingerprint(settings, database, state.application),
+            _fingerprint(settings, database, state.application, people),
             changed,
             lambda: service.learn(None),
         )
     )
     watch.start()
-    from vallum.server.pages import pages
+    from vallum.server.probes import pages
 
     options = Options.of(settings, Metrics())
-    router = Router(service, pages(service), settings.threads)
+    router = Router(service, cast("ASGI", pages(service, settings)), settings.threads)
     app: ASGI = router
     for layer in reversed(STACK):
         app = layer(app, options)
@@ -130,6 +135,7 @@ def build(plan: Plan) -> ASGI:
     def close() -> None:
         router.close()
         watch.close()
+        people.close()
         database.close()
         store.close()
 
@@ -146,28 +152,40 @@ def _patiently(make: Callable[[], Any]) -> Any:
             Event().wait(1)
 
 
-def _state(settings: Settings, database: ThreadDatabase, clock: Clock) -> State:
-    with opened(settings) as found:
-        known = found.application
-        application = Application(
-            database, known.schema, known.policy, known.directory, named=known.named, clock=clock
-        )
+def _state(settings: Settings, database: ThreadDatabase, people: People) -> State:
+    application = opened(settings, database).application
+    application.widen(people.widened)
+    _stamped(application, settings)
     languages = None
     if "res.lang" in application.schema:
         languages = frozenset(code for (code,) in database.rows("SELECT code FROM res_lang WHERE active"))
     return State(application, languages)
 
 
-def _fingerprint(settings: Settings, database: ThreadDatabase, application: Application) -> Fingerprint:
+def _stamped(application: Application, settings: Settings) -> None:
+    """Let writing calls say who acts, where there is a trail to read it from."""
+    if settings.audit_dir is None or settings.dsn is None or settings.metadata is None:
+        return
+    from vallum.audit import KeyRefused
+    from vallum.facade.audit import Audit
+
+    try:
+        application.stamps.append(Audit(settings.dsn, settings.audit_dir.absolute()).stamp())
+    except KeyRefused:
+        _LOG.warning("the audit trail has no keys: `vallum audit enable` makes them")
+
+
+def _fingerprint(
+    settings: Settings, database: ThreadDatabase, application: Application, people: People
+) -> Fingerprint:
     files: Sequence[Path] = [*settings.policy, *([settings.registry] if settings.registry else [])]
-    return Fingerprint(database, application, files)
+    return Fingerprint(database, application, files, people.given)
 
 
 def _service(
-    settings: Settings, state: State, database: ThreadDatabase, store: ThreadDatabase, clock: Clock
+    settings: Settings, state: State, store: ThreadDatabase, clock: Clock, people: People
 ) -> Service:
     of_odoo = settings.metadata is None
-    authenticator, mark = _authenticator(settings, database, store, clock)
     where = settings.limits or ("memory" if settings.workers == 1 else "postgres")
     kept = counters(where, store, clock)
 
@@ -177,17 +195,18 @@ def _service(
     login = Rate(settings.login_rate, settings.login_burst)
     return Service(
         state=state,
-        signin=SignIn(authenticator, kept, login, clock, report),
-        sessions=Sessions(store, clock, mark),
+        signin=SignIn(people.authenticator, kept, login, clock, report),
+        sessions=Sessions(store, clock, people.mark),
         counters=kept,
         api_rate=Rate(settings.api_rate, settings.api_burst),
         addresses=Addresses.parse(settings.addresses),
         database_name=settings.database_name or named_database(settings.dsn or ""),
         version=state.application.schema.version,
         of_odoo=of_odoo,
-        writable=False,
+        writable=not of_odoo,
         max_rows=settings.max_rows,
         protocols=frozenset(settings.protocols),
+        people=people,
     )
 
 
@@ -197,15 +216,3 @@ def named_database(dsn: str) -> str:
 
     found = conninfo_to_dict(dsn)
     return str(found.get("dbname") or found.get("user") or "")
-
-
-def _authenticator(
-    settings: Settings, database: ThreadDatabase, store: ThreadDatabase, clock: Clock
-) -> tuple[Authenticator, Callable[[int], bytes]]:
-    """Who knows the users, and what tells that a user's credentials have changed."""
-    if settings.metadata is None:
-        odoo = OdooAuthenticator(database, clock)
-        return odoo, odoo.mark
-    raise SettingsError(
-        "the users of an application of one's own cannot sign in yet", fix="attach an Odoo database"
-    )

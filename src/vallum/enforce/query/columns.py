@@ -75,10 +75,13 @@ def field_names(fields: Iterable[str] | None) -> tuple[str, ...] | None:
     """
     if fields is None:
         return None
-    found = () if isinstance(fields, str) else tuple(dict.fromkeys(fields))
-    if isinstance(fields, str) or not all(isinstance(name, str) for name in found):
-        raise InvalidValue(f"the fields are {shown(fields)}", fix="give a list of names")
-    return found
+    found: list[str] = []
+    given: Any = fields
+    for name in given if isinstance(given, Iterable) and not isinstance(given, str) else (None,):
+        if not isinstance(name, str):
+            raise InvalidValue(f"the fields are {shown(fields)}", fix="give a list of names")
+        found.append(name)
+    return tuple(dict.fromkeys(found))
 
 
 def readable_fields(eyes: Eyes, model: Model, env: Env) -> tuple[Wanted, ...]:

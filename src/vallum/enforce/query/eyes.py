@@ -28,7 +28,7 @@ __all__ = ["CHUNK", "Build", "Eyes", "among", "batches", "natural", "own_id", "r
 
 CHUNK: Final = 10_000
 Row = tuple[Any, ...]
-Build = Callable[[Env], "sa.Select[Any]"]
+Build = Callable[[Env], "sa.Select[Any] | sa.CompoundSelect[Any]"]
 T = TypeVar("T")
 
 _ID_ARRAY: Final = postgresql.ARRAY(sa.BigInteger())
@@ -130,7 +130,7 @@ class Eyes:
     def rows(self, statement: Compiled, **values: Any) -> Sequence[Row]:
         """The rows of a statement with these values bound."""
         text, bound = statement
-        return self.application.database.rows(text, {**bound, **values})
+        return self.application.database.rows(text, {**bound, **values}, reads=True)
 
 
 def own_id(scope: Scope) -> ColumnElement[int]:

@@ -18,10 +18,10 @@ from vallum.enforce.query.check import missing
 from vallum.enforce.query.columns import Wanted, field_names, wanted
 from vallum.enforce.query.eyes import Eyes, Row, among, batches, natural, own_id, record_ids
 from vallum.enforce.query.lines import lines_of
-from vallum.enforce.query.names import Names, check_names, name_value, names_of
+from vallum.enforce.query.names import Names, check_names, name_value, names_of_all
 from vallum.enforce.query.order import given_order
 from vallum.enforce.query.search import bounded, found
-from vallum.enforce.query.values import shown
+from vallum.enforce.query.values import shown_all
 from vallum.kernel import InvalidValue, Operation
 from vallum.schema import Model
 
@@ -45,36 +45,34 @@ class _Reading:
         return [item.value(self.eyes, scope, env) for item in self.fields]
 
     def records(self, rows: Sequence[Row]) -> Records:
-        """The records of rows of that statement."""
-        found: Records = [{"id": row[0]} for row in rows]
-        for i, item in enumerate(self.fields, 1):
-            values = [row[i] for row in rows]
-            for record, value in zip(found, self._column(item, values), strict=True):
-                record[item.field.name] = value
-        return self._with_names(found)
+        """The records of rows of that statement, made column by column."""
+        columns = [[row[0] for row in rows]]
+        columns.extend(self._column(item, [row[i] for row in rows]) for i, item in enumerate(self.fields, 1))
+        keys = ("id", *(item.field.name for item in self.fields))
+        return [dict(zip(keys, values, strict=True)) for values in zip(*self._named(columns), strict=True)]
 
-    def _column(self, item: Wanted, values: Sequence[Any]) -> Iterable[Any]:
+    def _column(self, item: Wanted, values: list[Any]) -> list[Any]:
         if item.lines is None:
-            return (shown(item.field, value) for value in values)
+            return shown_all(item.field, values)
         holders = [value for value in values if value is not None]
         lines = lines_of(self.eyes, item.lines, holders, active_test=self.active_test)
-        return (list(lines.get(value, ())) for value in values)
+        return [list(lines.get(value, ())) for value in values]
 
-    def _with_names(self, records: Records) -> Records:
-        """The records with each many2one as an id and its name."""
+    def _named(self, columns: list[list[Any]]) -> list[list[Any]]:
+        """The columns with each many2one as an id and its name."""
         if self.names is False:
-            return records
-        pointing: dict[str, list[str]] = {}
-        for item in self.fields:
+            return columns
+        pointing: dict[str, list[int]] = {}
+        for i, item in enumerate(self.fields, 1):
             if item.named:
-                pointing.setdefault(item.field.comodel or "", []).append(item.field.name)
-        for comodel, fields in pointing.items():
-            ids = {record[name] for record in records for name in fields if record[name]}
-            names = names_of(self.eyes, comodel, ids, self.names)
-            for record in records:
-                for name in fields:
-                    record[name] = record[name] and (record[name], names.get(record[name]))
-        return records
+                pointing.setdefault(item.field.comodel or "", []).append(i)
+        wanted = {m: {v for i in places for v in columns[i] if v} for m, places in pointing.items()}
+        known = names_of_all(self.eyes, wanted, self.names)
+        for comodel, places in pointing.items():
+            names = known.get(comodel, {})
+            for i in places:
+                columns[i] = [value and (value, names.get(value)) for value in columns[i]]
+        return columns
 
 
 def read(

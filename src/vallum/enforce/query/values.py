@@ -10,8 +10,11 @@ from typing import Any, Final
 
 from vallum.schema import Field
 
-__all__ = ["number", "shown"]
+__all__ = ["number", "shown", "shown_all"]
 
+_WITHOUT_DECIMALS: Final = frozenset(
+    {"char", "text", "html", "selection", "boolean", "date", "datetime", "many2one", "binary"}
+)
 _EMPTY: Final = {"integer": 0, "many2one_reference": 0, "float": 0.0, "monetary": 0.0}
 
 
@@ -20,6 +23,14 @@ def shown(field: Field, value: Any) -> Any:
     if value is None:
         return False if field.name == "id" else _EMPTY.get(field.type, False)
     return number(value)
+
+
+def shown_all(field: Field, values: list[Any]) -> list[Any]:
+    """Values of the field as they are read; only columns of numbers are looked at for decimals."""
+    empty = False if field.name == "id" else _EMPTY.get(field.type, False)
+    if field.type in _WITHOUT_DECIMALS:
+        return [empty if value is None else value for value in values]
+    return [empty if value is None else number(value) for value in values]
 
 
 def number(value: Any) -> Any:

@@ -99,7 +99,10 @@ class WantedIndex:
 
 @dataclass(frozen=True, slots=True)
 class LostIndex:
-    """An index whose `operators` may leak, so that it does not serve users on a table with policies."""
+    """An index whose `operators` may leak, so that it does not serve users on a table with policies.
+
+    `instead`: columns whose indexes do; a condition on one of them as well makes up for it.
+    """
 
     table: str
     index: str
@@ -107,11 +110,12 @@ class LostIndex:
     column: str
     type: str
     operators: str
+    instead: tuple[str, ...] = ()
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         names = ("table", "index", "method", "column", "type", "operators")
-        return {name: getattr(self, name) for name in names}
+        return {**{name: getattr(self, name) for name in names}, "instead": list(self.instead)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,13 @@ def advise(
         if table in sizes and column not in served[table]
     ]
     lost = [LostIndex(*row) for row in connection.execute(_LOST, (schema, sorted(sizes))).fetchall()]
+    shut = {(index.table, index.column) for index in lost}
+    # The id finds one row, which nobody looks for by a text.
+    serving = {
+        table: tuple(c for c in have if c not in coarse and c != "id" and (table, c) not in shut)
+        for table, _, coarse, have in found
+    }
+    lost = [replace(index, instead=serving.get(index.table, ())) for index in lost]
     if not measure:
         return Advice(tuple(wanted), tuple(lost))
     return Advice(tuple(_measured(connection, wanted, schema, progress)), tuple(lost))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -16,16 +17,19 @@ from vallum.enforce.roles.expressions import HELPERS
 from vallum.enforce.roles.found import (
     Relation,
     RolesRefused,
+    TablesInUse,
     check_rights,
     check_roles,
     is_applied,
     read_relations,
 )
 from vallum.enforce.roles.items import Item, undo_role
+from vallum.enforce.roles.leftovers import sweep, undo_all
+from vallum.enforce.roles.names import RoleNames
 from vallum.enforce.roles.plan import Plan
 from vallum.kernel import NO_PROGRESS, Progress
 
-__all__ = ["Changes", "Relation", "apply", "changes", "drop", "read_relations"]
+__all__ = ["Changes", "Relation", "apply", "changes", "drop", "read_relations", "wait_for_locks"]
 
 Connection = psycopg.Connection[Any]
 T = TypeVar("T")
@@ -84,17 +88,28 @@ def changes(connection: Connection, plan: Plan) -> Changes:
     )
 
 
-def apply(connection: Connection, plan: Plan, *, progress: Progress = NO_PROGRESS) -> Changes:
+def apply(
+    connection: Connection,
+    plan: Plan,
+    *,
+    lock_timeout: float | None = None,
+    progress: Progress = NO_PROGRESS,
+) -> Changes:
     """Carry out a plan in one transaction and say what was done.
 
-    Raises: RolesRefused where the database does not let it; nothing is changed then.
+    `lock_timeout`: seconds to wait for a table that others are using.
+
+    Raises: RolesRefused where the database does not let it, TablesInUse; nothing is changed then.
     """
     with connection.transaction():
+        wait_for_locks(connection, lock_timeout)
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('vallum.roles'))")
         todo = changes(connection, plan)
         if todo.is_empty:
             return todo
         check_rights(connection)
+        if todo.base:
+            sweep(connection, plan.names, plan.schema)
         gone = {name for kind, name, _ in todo.undo if kind in ("role", "user")}
         made = {i.name for i in todo.make if i.kind in ("role", "user")}
         left = check_roles(connection, made - gone)
@@ -112,7 +127,8 @@ def apply(connection: Connection, plan: Plan, *, progress: Progress = NO_PROGRES
 
 def _undo(connection: Connection, stale: Sequence[tuple[str, str, str]], progress: Progress) -> None:
     for some in _together(stale):
-        _carry_out(connection, [undo for _, _, undo in some if undo], f"undoing {some[0][0]} {some[0][1]} …")
+        what = f"undoing {some[0][0]} {some[0][1]} …"
+        undo_all(connection, [undo for _, _, undo in some], partial(_carry_out, connection, what=what))
         connection.cursor().executemany(
             f"DELETE FROM {HELPERS}.applied WHERE kind = %s AND name = %s",  # noqa: S608
             [(kind, name) for kind, name, _ in some],
@@ -138,6 +154,12 @@ def _carry_out(connection: Connection, statements: Sequence[str], what: str) -> 
     try:
         with connection.transaction():
             connection.execute(";\n".join(statements))
+    except psycopg.errors.LockNotAvailable as error:
+        raise TablesInUse(
+            f"others are using a table for longer than Vallum waits: {what}; nothing was changed",
+            where=error.diag.context or None,
+            fix="try again when they are done, or wait longer: --lock-timeout SECONDS",
+        ) from error
     except _REFUSALS as error:
         raise _refused(connection, statements, error, what) from error
 
@@ -168,15 +190,27 @@ def _together(things: Sequence[T]) -> Iterator[Sequence[T]]:
         yield things[start : start + _TOGETHER]
 
 
-def drop(connection: Connection) -> int:
-    """Undo everything that was applied and say how much it was."""
+def wait_for_locks(connection: Connection, seconds: float | None) -> None:
+    """How long this transaction waits for each table that others are using; None: as the server says."""
+    if seconds is not None:
+        connection.execute("SELECT set_config('lock_timeout', %s, true)", (f"{round(seconds * 1000)}ms",))
+
+
+def drop(connection: Connection, schema: str = "public", *, lock_timeout: float | None = None) -> int:
+    """Undo everything that was applied and say how much it was; what others have dropped of it is gone.
+
+    Raises: RolesRefused, TablesInUse. Nothing is changed then.
+    """
+    names = RoleNames.of(connection.info.dbname)
     with connection.transaction():
+        wait_for_locks(connection, lock_timeout)
         if not is_applied(connection):
-            return 0
+            return sweep(connection, names, schema)
         rows = connection.execute(
             f"SELECT undo FROM {HELPERS}.applied ORDER BY position DESC"  # noqa: S608
         ).fetchall()
         for some in _together(rows):
-            _carry_out(connection, [undo for (undo,) in some if undo], "undoing")
+            statements = [undo for (undo,) in some]
+            undo_all(connection, statements, partial(_carry_out, connection, what="undoing"))
         _carry_out(connection, [DROP_BASE], "the schema of helpers")
     return len(rows)

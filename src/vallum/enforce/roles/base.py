@@ -16,6 +16,9 @@ __all__ = ["BASE", "DROP_BASE", "FORGET_PLANS", "FUNCTIONS", "SHOWN"]
 
 SHOWN: Final = "vallum"
 
+# What a record is made to refer to has to be readable: it runs as whoever writes, whose policies decide. So a
+# foreign key tells nothing of what is hidden.
+# The stamp cannot ask for `current_user`, which is its owner's: the role that was set, else who signed in.
 # PL/pgSQL keeps its plans for a session, which SQL functions do not before PostgreSQL 18.
 _FIXED: Final = "LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
 
@@ -70,6 +73,47 @@ BEGIN
        AND NOT EXISTS (SELECT FROM {HELPERS}.members m
                        WHERE m.role_name = $1 AND m.group_id = ANY ($2));
 END $$;
+CREATE OR REPLACE FUNCTION {HELPERS}.stamp() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+    asker name := CASE current_setting('role') WHEN 'none' THEN session_user
+                  ELSE current_setting('role') END;
+    me integer := (SELECT u.user_id FROM {HELPERS}.users u WHERE u.role_name = asker);
+BEGIN
+    IF me IS NULL THEN
+        IF EXISTS (SELECT FROM {HELPERS}.applied a WHERE a.kind = 'role' AND a.name = asker) THEN
+            RAISE insufficient_privilege USING MESSAGE = format('role %s stands for no user', asker);
+        END IF;
+        RETURN NEW;
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        NEW.create_uid := me;
+        NEW.create_date := now();
+    END IF;
+    NEW.write_uid := me;
+    NEW.write_date := now();
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE FUNCTION {HELPERS}.refer() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    new_row jsonb := to_jsonb(NEW);
+    old_row jsonb := CASE TG_OP WHEN 'UPDATE' THEN to_jsonb(OLD) END;
+    wanted text;
+    is_there boolean;
+BEGIN
+    FOR place IN 0 .. TG_NARGS / 2 - 1 LOOP
+        wanted := new_row ->> TG_ARGV[2 * place];
+        CONTINUE WHEN wanted IS NULL OR wanted IS NOT DISTINCT FROM (old_row ->> TG_ARGV[2 * place]);
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s t WHERE t.id = $1)', TG_ARGV[2 * place + 1])
+            INTO is_there USING wanted::integer;
+        IF NOT is_there THEN
+            RAISE insufficient_privilege USING MESSAGE = format(
+                '%s: no record %s that %s may read', TG_ARGV[2 * place], wanted, current_user);
+        END IF;
+    END LOOP;
+    RETURN NEW;
+END $$;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {HELPERS} TO PUBLIC;
 """  # noqa: S608 - names of our own
 
@@ -82,10 +126,11 @@ FORGET_PLANS: Final = (
 
 # The schema that is shown may hold more than ours: it goes only when it is empty.
 DROP_BASE: Final = f"""
-DROP SCHEMA {HELPERS} CASCADE;
+DROP SCHEMA IF EXISTS {HELPERS} CASCADE;
+DROP VIEW IF EXISTS {SHOWN}.login_roles;
 DO $$ BEGIN
-    IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = '{SHOWN}'::regnamespace)
-       AND NOT EXISTS (SELECT FROM pg_proc WHERE pronamespace = '{SHOWN}'::regnamespace)
-    THEN DROP SCHEMA {SHOWN} RESTRICT; END IF;
+    IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('{SHOWN}'))
+       AND NOT EXISTS (SELECT FROM pg_proc WHERE pronamespace = to_regnamespace('{SHOWN}'))
+    THEN DROP SCHEMA IF EXISTS {SHOWN} RESTRICT; END IF;
 END $$;
 """  # noqa: S608 - names of our own

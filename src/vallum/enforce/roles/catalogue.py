@@ -7,7 +7,6 @@ repairs first. What was there before Vallum is known as foreign, and stays named
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
@@ -16,8 +15,8 @@ import psycopg
 
 from vallum.enforce.roles.base import SHOWN
 from vallum.enforce.roles.expressions import HELPERS
-from vallum.enforce.roles.names import RoleNames
-from vallum.enforce.roles.plan import VIEWS
+from vallum.enforce.roles.names import RoleNames, pattern
+from vallum.enforce.roles.tables import SIGNED, VIEWS
 
 __all__ = [
     "Drift",
@@ -26,7 +25,6 @@ __all__ = [
     "foreign_entries",
     "has_table",
     "is_applied",
-    "pattern",
     "read_entries",
     "remember",
 ]
@@ -49,7 +47,9 @@ _ENTRIES: Final = """
 WITH ours AS (SELECT oid, rolname::text FROM pg_roles WHERE rolname ~ %(ours)s),
     schemas AS (SELECT oid, nspname::text, nspacl FROM pg_namespace WHERE nspname = ANY (%(schemas)s)),
     relations AS (SELECT c.*, s.nspname FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+        -- Others of Vallum's have their own tables in the schema that is shown.
+        AND (s.nspname <> %(shown)s OR c.relname = 'login_roles')
         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
             AND d.objid = c.oid AND d.deptype = 'e')),
     grantees AS (SELECT oid, rolname FROM ours UNION ALL SELECT 0, 'PUBLIC'),
@@ -72,10 +72,13 @@ SELECT 'policy', r.relname || ': ' || p.polname, concat_ws(' ',
         'check ' || pg_get_expr(p.polwithcheck, p.polrelid))
     FROM pg_policy p JOIN relations r ON r.oid = p.polrelid
 UNION ALL
+SELECT 'trigger', r.relname || ': ' || t.tgname, concat_ws(' ', pg_get_triggerdef(t.oid), t.tgenabled)
+    FROM pg_trigger t JOIN relations r ON r.oid = t.tgrelid WHERE starts_with(t.tgname, 'vallum_')
+UNION ALL
 SELECT 'helper', f.oid::regprocedure::text,
         concat_ws(' ', pg_get_userbyid(f.proowner), f.proacl::text, pg_get_functiondef(f.oid))
     FROM pg_proc f JOIN schemas s ON s.oid = f.pronamespace
-    WHERE s.nspname = ANY (%(own)s)
+    WHERE s.nspname = %(helpers)s
 UNION ALL
 SELECT 'view', nspname || '.' || relname,
         concat_ws(' ', pg_get_userbyid(relowner), reloptions::text, pg_get_viewdef(oid))
@@ -152,21 +155,23 @@ def is_applied(connection: Connection) -> bool:
     return has_table(connection, "applied")
 
 
-def pattern(names: RoleNames) -> str:
-    """A regular expression for the names of our roles, and not those of a database named alike."""
-    return f"^{re.escape(names.prefix)}_(everyone|[a-z]+_[0-9a-f]+)$"
-
-
 def read_entries(
     connection: Connection, names: RoleNames, schema: str = "public"
 ) -> dict[tuple[str, str], str]:
     """The definitions as they are now, by kind and name."""
-    own = [SHOWN, HELPERS, VIEWS]
+    own = [SHOWN, HELPERS, VIEWS, SIGNED]
     with connection.transaction():
         # PostgreSQL names what is on the search path without its schema.
         connection.execute("SET LOCAL search_path = pg_catalog")
         rows = connection.execute(
-            _ENTRIES, {"ours": pattern(names), "schemas": [schema, *own], "own": own}
+            _ENTRIES,
+            {
+                "ours": pattern(names),
+                "schemas": [schema, *own],
+                "own": own,
+                "shown": SHOWN,
+                "helpers": HELPERS,
+            },
         ).fetchall()
         if is_applied(connection):
             rows += connection.execute(_VALUES).fetchall()

@@ -81,7 +81,10 @@ class Library:
 
     def helper(self, statement: ClauseElement) -> Helper:
         """The helper of a statement: its name follows from its text."""
-        body = text(statement)
+        return self.text_helper(text(statement))
+
+    def text_helper(self, body: str) -> Helper:
+        """The helper of a statement that is written already."""
         name = "rows_" + hashlib.sha256(body.encode()).hexdigest()[:16]
         return self.helpers.setdefault(name, Helper(name, body))
 

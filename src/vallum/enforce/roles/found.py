@@ -9,18 +9,39 @@ from typing import Any, Final
 import psycopg
 
 from vallum.enforce.roles.expressions import HELPERS
+from vallum.enforce.roles.names import RoleNames, pattern
 from vallum.kernel import VallumError
 
-__all__ = ["MADE_BY", "Relation", "RolesRefused", "check_rights", "check_roles", "read_relations"]
+__all__ = [
+    "GUARD",
+    "MADE_BY",
+    "Relation",
+    "RolesRefused",
+    "TablesInUse",
+    "check_rights",
+    "check_roles",
+    "is_open",
+    "read_relations",
+    "taken_roles",
+]
 
 Connection = psycopg.Connection[Any]
 MADE_BY: Final = "made by Vallum"
+# The policy, for nobody, that tells that row level security was switched on by us: unlike our records of it,
+# it depends on nothing that could be dropped.
+GUARD: Final = "vallum_guard"
 
 
 class RolesRefused(VallumError):
     """The database does not let the policy in; nothing was changed."""
 
     code = "roles-refused"
+
+
+class TablesInUse(RolesRefused):
+    """Others were using a table for too long; nothing was changed."""
+
+    code = "roles-tables-in-use"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +51,9 @@ class Relation:
     `mine`: whether we may act as its owner; `guarded`: it has row level security that is not ours,
     `foreign` are the policies of others on it; `readers`: other roles that may read it and do not
     bypass row level security; `public`: everybody may read it; `widened`: a policy of others lets
-    everybody read rows.
+    everybody read rows. `sequence`: what its ids come from, quoted, with its schema; None where nothing
+    has to be granted for them, `strange` where it is not ours to grant. `opened`: policies of others let
+    everybody write.
     """
 
     name: str
@@ -43,13 +66,17 @@ class Relation:
     readers: tuple[str, ...] = ()
     public: bool = False
     widened: bool = False
+    sequence: str | None = None
+    strange: bool = False
+    opened: bool = False
 
 
 _RELATIONS: Final = """
 SELECT c.relname, c.relkind::text, r.rolname, pg_has_role(r.oid, 'USAGE'),
        (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-       c.relrowsecurity,
+       c.relrowsecurity, EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid
+                                 AND p.polname = %(guard)s),
        ARRAY(SELECT p.polname::text FROM pg_policy p WHERE p.polrelid = c.oid
              AND NOT starts_with(p.polname, 'vallum_') ORDER BY 1),
        ARRAY(SELECT DISTINCT g.rolname::text FROM aclexplode(c.relacl) x JOIN pg_roles g ON g.oid = x.grantee
@@ -60,16 +87,26 @@ SELECT c.relname, c.relkind::text, r.rolname, pg_has_role(r.oid, 'USAGE'),
     OR EXISTS (SELECT FROM pg_attribute a, aclexplode(a.attacl) x WHERE a.attrelid = c.oid
                AND x.grantee = 0 AND x.privilege_type = 'SELECT'),
        EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND NOT starts_with(p.polname, 'vallum_')
-               AND p.polpermissive AND p.polcmd IN ('r', '*') AND 0 = ANY (p.polroles))
+               AND p.polpermissive AND p.polcmd IN ('r', '*') AND 0 = ANY (p.polroles)),
+       ids.name, ids.strange,
+       EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND NOT starts_with(p.polname, 'vallum_')
+               AND p.polpermissive AND p.polcmd <> 'r' AND 0 = ANY (p.polroles))
 FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+    LEFT JOIN LATERAL (
+        SELECT format('%%I.%%I', s.relnamespace::regnamespace, s.relname) AS name,
+               NOT pg_has_role(s.relowner, 'USAGE') AS strange
+        FROM pg_attribute a JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+            JOIN pg_depend u ON u.classid = 'pg_attrdef'::regclass AND u.objid = d.oid
+                AND u.refclassid = 'pg_class'::regclass
+            JOIN pg_class s ON s.oid = u.refobjid AND s.relkind = 'S'
+        WHERE a.attrelid = c.oid AND a.attname = 'id' LIMIT 1) ids ON true
 WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')
 """
 
 
 def read_relations(connection: Connection, schema: str = "public") -> dict[str, Relation]:
     """The tables and views of a schema, with their columns and whether they are ours to guard."""
-    rows = connection.execute(_RELATIONS, {"schema": schema, "mark": MADE_BY}).fetchall()
-    ours = _guarded_by_us(connection)
+    rows = connection.execute(_RELATIONS, {"schema": schema, "mark": MADE_BY, "guard": GUARD}).fetchall()
     return {
         name: Relation(
             name,
@@ -77,28 +114,43 @@ def read_relations(connection: Connection, schema: str = "public") -> dict[str, 
             owner,
             tuple(columns or ()),
             mine,
-            guarded and name not in ours,
+            guarded and not by_us,
             tuple(foreign),
             tuple(readers),
             public,
             widened,
+            sequence,
+            bool(strange),
+            opened,
         )
-        for name, kind, owner, mine, columns, guarded, foreign, readers, public, widened in rows
+        for (
+            name,
+            kind,
+            owner,
+            mine,
+            columns,
+            guarded,
+            by_us,
+            foreign,
+            readers,
+            public,
+            widened,
+            sequence,
+            strange,
+            opened,
+        ) in rows
     }
-
-
-def _guarded_by_us(connection: Connection) -> set[str]:
-    if not is_applied(connection):
-        return set()
-    rows = connection.execute(
-        f"SELECT name FROM {HELPERS}.applied WHERE kind = 'row security'"  # noqa: S608
-    ).fetchall()
-    return {name for (name,) in rows}
 
 
 def is_applied(connection: Connection) -> bool:
     """Whether a plan has been applied to the database."""
     row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"{HELPERS}.applied",)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def is_open(connection: Connection, schema: str) -> bool:
+    """Whether everybody may make tables and functions in a schema, as before PostgreSQL 15."""
+    row = connection.execute("SELECT has_schema_privilege('public', %s, 'CREATE')", (schema,)).fetchone()
     return row is not None and bool(row[0])
 
 
@@ -123,6 +175,16 @@ def check_rights(connection: Connection) -> None:
             where=database,
             fix="connect as a superuser, or as the owner of the database and its tables with CREATEROLE",
         )
+
+
+def taken_roles(connection: Connection, names: RoleNames) -> frozenset[str]:
+    """Roles of others that bear names Vallum wants."""
+    rows = connection.execute(
+        "SELECT rolname::text FROM pg_roles WHERE rolname ~ %s"
+        " AND shobj_description(oid, 'pg_authid') IS DISTINCT FROM %s",
+        (pattern(names), MADE_BY),
+    ).fetchall()
+    return frozenset(name for (name,) in rows)
 
 
 def check_roles(connection: Connection, names: Iterable[str]) -> list[str]:

@@ -32,7 +32,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """A model, or a relation table, that no role may read, and why."""
+    """A model, or a relation table, that no role may read or write, and why."""
 
     model: str
     reason: str
@@ -40,12 +40,15 @@ class Locked:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All items, what is locked, and what of others touches them."""
+    """All items, what is locked, what may be read only, and what of others touches them."""
 
     names: RoleNames
     items: tuple[Item, ...]
     locked: tuple[Locked, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
+    read_only: tuple[Locked, ...] = field(default=())
+    writable: bool = False
+    schema: str = "public"
 
 
 def role_item(name: str, kind: str = "role", more: str = "") -> Item:
@@ -56,6 +59,11 @@ def role_item(name: str, kind: str = "role", more: str = "") -> Item:
 
 
 def undo_role(name: str) -> str:
-    """Only a member of a role may drop what it was granted, so whoever drops it joins it first."""
+    """Only a member of a role may drop what it was granted, so whoever drops it joins it first.
+
+    Nothing where somebody has dropped the role.
+    """
     role = quoted(name)
-    return f"GRANT {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}"
+    drop = f"GRANT {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role};"
+    body = f"BEGIN IF to_regrole({literal(role)}) IS NOT NULL THEN {drop} END IF; END"
+    return f"DO {literal(body)}"

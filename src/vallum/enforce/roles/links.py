@@ -16,7 +16,7 @@ from vallum.enforce.roles.names import RoleNames, quoted
 from vallum.enforce.roles.tables import row_security, target
 from vallum.schema import Field, Schema
 
-__all__ = ["Link", "link_grant", "link_items", "links"]
+__all__ = ["Link", "ends_readable", "link_grant", "link_items", "links"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +96,28 @@ def link_grant(
     return ColumnGrant(link.relation.name, members, (column1, column2)) if members else None
 
 
-def link_items(
-    link: Link, ends: Mapping[str, Relation], restricted: Collection[str], names: RoleNames, schema: str
-) -> list[Item]:
-    """The policy of a relation table; none where neither end has rules."""
+def ends_readable(
+    link: Link, ends: Mapping[str, Relation], restricted: Collection[str], schema: str
+) -> list[str]:
+    """What holds of a link whose ends may be read; nothing where neither end has rules."""
     table = quoted(schema, link.relation.name)
-    conditions = [
+    return [
         f"EXISTS (SELECT FROM {target(ends[model], schema)} vallum_end"
         f" WHERE vallum_end.id = {table}.{quoted(column)})"
         for column, model in link.ends
         if model in restricted
     ]
-    if not conditions:
-        return []
+
+
+def link_items(link: Link, conditions: Collection[str], names: RoleNames, schema: str) -> list[Item]:
+    """The policy of a relation table whose links have to hold these conditions to be read."""
+    table = quoted(schema, link.relation.name)
     make = (
         f"CREATE POLICY vallum_ends ON {table} AS PERMISSIVE FOR SELECT TO {quoted(names.everyone)}"
-        f" USING ({' AND '.join(conditions)})"
+        f" USING ({' AND '.join(conditions) or 'true'})"
     )
     undo = f"DROP POLICY IF EXISTS vallum_ends ON {table}"
     return [
-        *row_security(link.relation, schema),
+        *row_security(link.relation, names, schema),
         Item("policy", f"{link.relation.name}: vallum_ends", make, undo),
     ]

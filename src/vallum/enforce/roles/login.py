@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 import psycopg
 
-from vallum.enforce.roles.catalogue import has_table, is_applied, pattern
+from vallum.enforce.roles.catalogue import has_table, is_applied
 from vallum.enforce.roles.expressions import HELPERS
-from vallum.enforce.roles.names import RoleNames, literal, quoted
+from vallum.enforce.roles.names import RoleNames, literal, pattern, quoted
 from vallum.kernel import VallumError
 from vallum.policy import User
 

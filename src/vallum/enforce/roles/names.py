@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-__all__ = ["RoleNames", "key_of", "literal", "quoted"]
+__all__ = ["RoleNames", "key_of", "literal", "pattern", "quoted"]
 
 
 def quoted(*names: str) -> str:
@@ -41,6 +41,11 @@ class RoleNames:
         """The role every user's role is in."""
         return f"{self.prefix}_everyone"
 
+    @property
+    def guard(self) -> str:
+        """The role nobody is in."""
+        return f"{self.prefix}_guard"
+
     def group(self, group: int) -> str:
         """The role of a group."""
         return f"{self.prefix}_group_{group}"
@@ -60,6 +65,11 @@ class RoleNames:
     def alike(self, key: str) -> str:
         """The role of users of the same roles; `key` follows from these."""
         return f"{self.prefix}_alike_{key}"
+
+
+def pattern(names: RoleNames) -> str:
+    """A regular expression for the names of our roles, and not those of a database named alike."""
+    return f"^{re.escape(names.prefix)}_(everyone|guard|[a-z]+_[0-9a-f]+)$"
 
 
 def key_of(parts: Iterable[object]) -> str:

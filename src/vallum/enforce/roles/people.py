@@ -7,11 +7,13 @@ whoever moves between groups stays connected and keeps the password.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from vallum.domain.ast import Open
 from vallum.domain.expression import evaluate
 from vallum.domain.records import Records
 from vallum.enforce.application import Application
+from vallum.enforce.readers import Readers
 from vallum.enforce.roles.columns import ColumnGrant
 from vallum.enforce.roles.expressions import HELPERS, Library
 from vallum.enforce.roles.items import Item, role_item
@@ -26,15 +28,20 @@ Circle = frozenset[int]
 
 
 class Grants:
-    """Who may read which columns of what. Users who may read the same share a role."""
+    """Who may do what with which columns of what. Users who may do the same share a role."""
 
     def __init__(self, names: RoleNames) -> None:
         self._names = names
         self._found: dict[Circle, list[tuple[str, ColumnGrant]]] = {}
 
     def add(self, target: str, grant: ColumnGrant) -> None:
-        """Let the members of a grant read its columns of a relation."""
+        """Let the members of a grant do with a relation what it says."""
         self._found.setdefault(grant.members, []).append((target, grant))
+
+    def role_of(self, members: Circle) -> str | None:
+        """The role of exactly these users, once everything is added; None where nothing is theirs alone."""
+        grants = self._found.get(members)
+        return self._names.columns(_key(grants)) if grants else None
 
     def roles(self) -> dict[str, Circle]:
         """The roles and their members. A name follows from what is granted, so that it stays."""
@@ -48,10 +55,10 @@ class Grants:
             found.append(role_item(name))
             role = quoted(name)
             for target, grant in grants:
-                columns = _columns(grant)
-                make = f"GRANT SELECT{columns} ON {target} TO {role}"
-                undo = f"REVOKE SELECT{columns} ON {target} FROM {role}"
-                found.append(Item("grant", f"{target} for {grant.model} to {name}", make, undo))
+                what = f"{grant.privilege}{_columns(grant)} ON {target}"
+                reading = "" if grant.privilege == "SELECT" else f"{grant.privilege} "
+                title = f"{reading}{target} for {grant.model} to {name}"
+                found.append(Item("grant", title, f"GRANT {what} TO {role}", f"REVOKE {what} FROM {role}"))
         return found
 
 
@@ -60,17 +67,21 @@ def _columns(grant: ColumnGrant) -> str:
 
 
 def _key(grants: Iterable[tuple[str, ColumnGrant]]) -> str:
-    return key_of(f"{target} {grant.model} {_columns(grant)}" for target, grant in grants)
+    return key_of(f"{g.privilege} {target} {g.model} {_columns(g)}" for target, g in grants)
 
 
 def role_items(
-    application: Application, names: RoleNames, schema: str, ruled: Iterable[Circle]
+    application: Application, names: RoleNames, schema: str, ruled: Iterable[Circle], without: Circle
 ) -> list[Item]:
-    """The role of everyone, the schema of views, the roles of groups, and of who is in none of `ruled`."""
+    """The role of everyone, the schema of views, the roles of groups, and of who is in none of `ruled`.
+
+    `without`: groups that get none.
+    """
     everyone = quoted(names.everyone)
     usage = "" if schema == "public" else f"; GRANT USAGE ON SCHEMA {quoted(schema)} TO {everyone}"
     items = [
         role_item(names.everyone),
+        role_item(names.guard),
         Item(
             "schema",
             VIEWS,
@@ -78,13 +89,13 @@ def role_items(
             f"DROP SCHEMA IF EXISTS {VIEWS} CASCADE",
         ),
     ]
-    groups = sorted(application.policy.groups.values(), key=lambda g: g.id)
+    groups = [g for _, g in sorted(application.policy.groups.items()) if g.id not in without]
     items.extend(role_item(names.group(g.id)) for g in groups)
     items.extend(role_item(names.free(key_of(each))) for each in sorted(ruled, key=sorted))
     items.extend(
         _membership([names.group(implied)], names.group(group.id), names.group(implied))
         for group in groups
-        for implied in sorted(group.implied)
+        for implied in sorted(group.implied - without)
     )
     return items
 
@@ -103,8 +114,10 @@ def user_items(
     application: Application,
     actors: Sequence[Actor],
     names: RoleNames,
+    schema: str,
     grants: Grants,
     ruled: Iterable[Circle],
+    without: Circle,
     library: Library,
     warnings: list[str],
     progress: Progress = NO_PROGRESS,
@@ -118,18 +131,19 @@ def user_items(
         for member in members:
             columns.setdefault(member, []).append(role)
     items, alike = [], {}
+    readers = Readers(application, [actor.user_id for actor in actors])
     progress.start(len(actors), "users")
     for actor in actors:
         name = names.user(actor.user_id)
         roles = [
-            *(names.group(g) for g in actor.groups),
+            *(names.group(g) for g in actor.groups - without),
             *columns.get(actor.user_id, ()),
             *(names.free(key_of(each)) for each in ruled if each.isdisjoint(actor.groups)),
         ]
         shared = names.alike(key_of(roles))
-        items.append(_user(name, actor.user_id))
+        items.append(_user(name, actor.user_id, schema))
         try:
-            values = _values(application, actor, name, library.places)
+            values = _values(application, actor, name, library.places, readers)
         except VallumError as error:
             warnings.append(f"{actor.login} gets an empty role: {error}")
         else:
@@ -145,22 +159,24 @@ def user_items(
     return [*shares, *items]
 
 
-def _user(name: str, user_id: int) -> Item:
+def _user(name: str, user_id: int, schema: str) -> Item:
     role, who = quoted(name), literal(name)
     known = f"INSERT INTO {HELPERS}.users VALUES ({who}, {user_id})"  # noqa: S608 - a quoted literal
-    more = f"; ALTER ROLE {role} SET search_path = {VIEWS}, public; {known}"
+    more = f"; ALTER ROLE {role} SET search_path = {VIEWS}, {quoted(schema)}; {known}"
     made = role_item(name, "user", more)
     forgotten = f"DELETE FROM {HELPERS}.users WHERE role_name = {who}"  # noqa: S608 - a quoted literal
     return Item(made.kind, name, made.make, f"{forgotten}; {made.undo}")
 
 
-def _values(application: Application, actor: Actor, name: str, places: Mapping[Open, int]) -> Item:
+def _values(
+    application: Application, actor: Actor, name: str, places: Mapping[Open, int], readers: Readers
+) -> Item:
     who = literal(name)
     lines = []
     for table, ids in (("members", sorted(actor.groups)), ("companies", sorted(actor.company_ids))):
         if ids:
             lines.append(f"INSERT INTO {HELPERS}.{table} SELECT {who}, unnest({literal(ids)}::int[])")
-    context = application.context(actor)
+    context = replace(application.context(actor), reader=readers.reader(actor))
     bound = []
     for place, number in places.items():
         if number > 2:

@@ -1,34 +1,24 @@
 """What the database has to hold for the policy to hold in it: a list of items, each with its undoing.
 
-Pure but for the relations it is told of. What cannot be held exactly is locked: nobody gets
-a grant on it.
+Pure but for the relations it is told of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from vallum.domain.ast import Open
 from vallum.enforce.application import Application
-from vallum.enforce.roles.base import FUNCTIONS
-from vallum.enforce.roles.code import hidden_by_code
-from vallum.enforce.roles.columns import Readers
-from vallum.enforce.roles.expressions import Library
+from vallum.enforce.roles.attachments import is_known
 from vallum.enforce.roles.found import Relation
 from vallum.enforce.roles.items import Item, Locked, Plan
-from vallum.enforce.roles.links import link_grant, link_items, links
 from vallum.enforce.roles.names import RoleNames
-from vallum.enforce.roles.people import Grants, role_items, user_items
-from vallum.enforce.roles.scopes import COMPANIES, RuleCompiler
-from vallum.enforce.roles.tables import VIEWS, helper_items, table_items, target
-from vallum.kernel import NO_PROGRESS, Progress, VallumError
+from vallum.enforce.roles.planner import Planner
+from vallum.enforce.roles.tables import VIEWS
+from vallum.enforce.roles.writes import check_writable
+from vallum.kernel import NO_PROGRESS, Progress
 from vallum.policy import Actor
-from vallum.schema import Model
 
 __all__ = ["VIEWS", "Item", "Locked", "Plan", "Relation", "make_plan"]
-
-CURRENT_COMPANY: Final = Open("company_id", False)
 
 
 def make_plan(
@@ -39,15 +29,36 @@ def make_plan(
     schema: str = "public",
     users: Iterable[int] | None = None,
     code_models: bool = False,
+    writable: bool = False,
+    force: bool = False,
+    taken: Collection[str] = (),
+    poolers: Sequence[str] = (),
     progress: Progress = NO_PROGRESS,
 ) -> Plan:
     """The plan for an application. `users`: ids of those that get a role, all active ones by default.
 
     `code_models`: models whose code hides records are read by their record rules alone, rather than locked.
+    `writable`: rights to write, create and unlink hold as well; on an Odoo database only with `force`.
+    `taken`: names that roles of others bear: who or what would have them is left out, and told of.
+    `poolers`: roles that act for users by a signed setting.
+
+    Raises: RolesRefused.
     """
-    planner = _Planner(application, relations, names, schema, _actors(application, users), code_models)
+    if writable:
+        check_writable(relations, forced=force)
+    actors = _actors(application, users)
+    planner = Planner(application, relations, names, schema, actors, code_models, writable)
+    planner.leave_out(taken)
+    planner.poolers = tuple(poolers)
+    later = []
     for model in application.schema.models.values():
-        planner.model(model)
+        if is_known(model, application) and not code_models:
+            # Its records follow those of all others, once it is known which may be read.
+            later.append(model)
+        else:
+            planner.model(model)
+    for model in later:
+        planner.attachments(model)
     planner.links()
     planner.bystanders()
     return planner.plan(progress)
@@ -60,120 +71,3 @@ def _actors(application: Application, users: Iterable[int] | None) -> list[Actor
         for user in application.directory
         if (user.active if wanted is None else user.id in wanted) and user.id != 1
     ]
-
-
-class _Planner:
-    """Gathers a plan model by model."""
-
-    def __init__(
-        self,
-        application: Application,
-        relations: Mapping[str, Relation],
-        names: RoleNames,
-        schema: str,
-        actors: list[Actor],
-        code_models: bool,
-    ) -> None:
-        self.application, self.relations, self.names, self.schema = application, relations, names, schema
-        self.actors, self.code_models = actors, code_models
-        self.library = Library(schema, places={COMPANIES: 1, CURRENT_COMPANY: 2})
-        self.compiler = RuleCompiler(
-            application.policy, application.schema, application.lowering, application.env(None), self.library
-        )
-        self.readers = Readers(application, actors)
-        self.grants = Grants(names)
-        self.tables: list[Item] = []
-        self.locked: list[Locked] = []
-        self.warnings: list[str] = []
-        self.ends: dict[str, Relation] = {}
-        self.restricted: set[str] = set()
-        self.ruled: set[frozenset[int]] = set()
-        self._owners: dict[str, str] = {}
-
-    def model(self, model: Model) -> None:
-        """The policies and grants of a model, or a lock."""
-        relation = self.relations.get(model.table)
-        if model.abstract or relation is None:
-            return
-        other = self._owners.setdefault(model.table, model.name)
-        try:
-            reason = self._reason(model, relation, other)
-            if reason is None and other == model.name:
-                self.tables += table_items(model, relation, self.compiler, self.names, self.schema)
-        except VallumError as error:
-            reason = str(error)
-        if reason is not None:
-            self.locked.append(Locked(model.name, reason))
-            return
-        self.ends[model.name] = relation
-        rules = self.compiler.rules(model)
-        if rules.restricted or relation.guarded:
-            self.restricted.add(model.name)
-        if rules.ruled_groups and relation.kind not in "vm":
-            self.ruled.add(rules.ruled_groups)
-        for grant in self.readers.grants(model, relation.columns):
-            self.grants.add(target(relation, self.schema), grant)
-
-    def _reason(self, model: Model, relation: Relation, other: str) -> str | None:
-        """Why a model cannot be held exactly, if anything keeps it."""
-        if not relation.mine:
-            return f"its table belongs to {relation.owner}"
-        if relation.widened:
-            return "a policy of others opens its table to everybody"
-        if other != model.name and (
-            self.compiler.rules(model).restricted or other in {locked.model for locked in self.locked}
-        ):
-            return f"it shares its table with `{other}`"
-        return None if self.code_models else hidden_by_code(model, self.application.named)
-
-    def links(self) -> None:
-        """Relation tables, once all models are known."""
-        shut = {locked.model for locked in self.locked} | (
-            self.application.schema.models.keys() - self.ends.keys()
-        )
-        found, locked = links(self.application.schema, self.relations, self._owners, shut)
-        self.locked += locked
-        circles = {model: self.readers.of_model(model) for model in self.ends}
-        for link in found:
-            grant = link_grant(link, circles, self.readers.of_field)
-            if grant is not None:
-                self.tables += link_items(link, self.ends, self.restricted, self.names, self.schema)
-                self.grants.add(target(link.relation, self.schema), grant)
-
-    def bystanders(self) -> None:
-        """What of others touches the plan, or reads past it."""
-        guarded = {item.name for item in self.tables if item.kind == "row security"}
-        for relation in self.relations.values():
-            name = f"{self.schema}.{relation.name}"
-            if relation.public:
-                self.warnings.append(f"everybody may read columns of {name}: revoke it from PUBLIC")
-            if relation.foreign:
-                self.warnings.append(f"{name} has policies of others: {', '.join(relation.foreign)}")
-            elif relation.guarded:
-                self.warnings.append(f"{name} has row level security of others, which hides its rows")
-            if relation.name in guarded and relation.readers:
-                self.warnings.append(
-                    f"{', '.join(relation.readers)} may read {name}, and will see no row of it:"
-                    " give them BYPASSRLS or a policy"
-                )
-
-    def plan(self, progress: Progress) -> Plan:
-        """The plan, in the order it is carried out."""
-        items = [
-            Item("functions", "all", FUNCTIONS, ""),
-            *role_items(self.application, self.names, self.schema, self.ruled),
-            *helper_items(self.library.helpers.values()),
-            *self.tables,
-            *self.grants.items(),
-            *user_items(
-                self.application,
-                self.actors,
-                self.names,
-                self.grants,
-                self.ruled,
-                self.library,
-                self.warnings,
-                progress,
-            ),
-        ]
-        return Plan(self.names, tuple(items), tuple(self.locked), tuple(self.warnings))

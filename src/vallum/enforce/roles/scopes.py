@@ -1,4 +1,4 @@
-"""The record rules of a model as policies, and as a helper that gives the ids one may read.
+"""The record rules of a model as policies, and as a helper that gives the ids one may read or change.
 
 Pure. Rules are read once for all actors; what differs by actor is bound to places.
 """
@@ -30,7 +30,7 @@ USER, PARTNER, COMPANIES = (
 
 @dataclass(frozen=True, slots=True)
 class RowPolicy:
-    """One policy of a table. `groups` None: for everyone; `using` is SQL.
+    """One policy of a table, for one operation. `groups` None: for everyone; `using` is SQL.
 
     `free_of`: for those in none of these groups alone.
     """
@@ -39,22 +39,28 @@ class RowPolicy:
     using: str
     permissive: bool
     groups: frozenset[int] | None = None
+    operation: Operation = Operation.READ
     free_of: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRules:
-    """The rules of a model that hold for reading, lowered over its root."""
+    """The rules of a model that hold for an operation, lowered over its root.
+
+    `code`: what its code says of them, as helpers that give ids.
+    """
 
     model: Model
+    operation: Operation
     global_filters: tuple[tuple[RecordRule, Filter], ...]
     group_filters: tuple[tuple[RecordRule, Filter], ...]
     parents: tuple[tuple[str, ModelRules], ...]
+    code: tuple[Helper, ...] = ()
 
     @property
     def restricted(self) -> bool:
         """Whether anything restricts anybody."""
-        return bool(self.global_filters or self.group_filters or self.parents)
+        return bool(self.global_filters or self.group_filters or self.parents or self.code)
 
     @property
     def ruled_groups(self) -> frozenset[int]:
@@ -75,30 +81,33 @@ class RuleCompiler:
         self._env = replace(
             env.sudo().with_active_test(False), user_id=USER, partner_id=PARTNER, companies=(COMPANIES,)
         )
-        self._rules: dict[str, ModelRules] = {}
+        self._rules: dict[tuple[str, Operation], ModelRules] = {}
 
-    def rules(self, model: Model, path: tuple[str, ...] = ()) -> ModelRules:
-        """The rules of a model, its delegated parents included.
+    def rules(
+        self, model: Model, operation: Operation = Operation.READ, path: tuple[str, ...] = ()
+    ) -> ModelRules:
+        """The rules of a model for an operation, its delegated parents included.
 
         Raises: UnsupportedDomain and kin for a rule that has no one form for all.
         """
-        found = self._rules.get(model.name)
+        key = (model.name, operation)
+        found = self._rules.get(key)
         if found is None:
-            found = self._read(model, path)
-            self._rules[model.name] = found
+            found = self._rules[key] = self._read(model, operation, path)
         return found
 
-    def _read(self, model: Model, path: tuple[str, ...]) -> ModelRules:
+    def _read(self, model: Model, operation: Operation, path: tuple[str, ...]) -> ModelRules:
         parents = []
         for parent, via in model.inherits.items():
             if parent in path or (self._schema.version >= 19 and not model.field(via).stored):
                 continue
-            inherited = self.rules(self._schema.model(parent), (*path, model.name))
+            inherited = self.rules(self._schema.model(parent), operation, (*path, model.name))
             if inherited.restricted:
                 parents.append((via, inherited))
-        rules = [r for r in self._policy.rules_by_model.get(model.name, ()) if Operation.READ in r.operations]
+        rules = [r for r in self._policy.rules_by_model.get(model.name, ()) if operation in r.operations]
         return ModelRules(
             model,
+            operation,
             tuple((r, self._filter(model, r)) for r in rules if r.is_global),
             tuple((r, self._filter(model, r)) for r in rules if not r.is_global),
             tuple(parents),
@@ -112,24 +121,38 @@ class RuleCompiler:
     # as policies on a table
 
     def policies(self, rules: ModelRules) -> list[RowPolicy]:
-        """The policies of a model's table; none where nothing restricts."""
-        if not rules.restricted:
-            return []
-        at = root(rules.model)
+        """The policies of a table whose rows are guarded: even where nothing restricts, one that says so."""
+        at, operation = root(rules.model), rules.operation
+        # PostgreSQL wants another name for each operation; reading has the plain one.
+        end = "" if operation is Operation.READ else f"_{operation}"
         found = [
-            RowPolicy(f"vallum_rule_{rule.id}", self._expression(at, condition), permissive=False)
+            RowPolicy(
+                f"vallum_rule_{rule.id}{end}", self._expression(at, condition), False, operation=operation
+            )
             for rule, condition in rules.global_filters
         ]
         for via, parent in rules.parents:
-            helper = self.visible(parent)
-            found.append(RowPolicy(f"vallum_{via}", _called(via, helper), permissive=False))
+            called = _called(via, self.within(parent))
+            found.append(RowPolicy(f"vallum_{via}{end}", called, False, operation=operation))
         found.extend(
-            RowPolicy(f"vallum_rule_{rule.id}", self._expression(at, condition), True, rule.groups)
+            RowPolicy(f"vallum_code{end}", _called("id", helper), False, operation=operation)
+            for helper in rules.code
+        )
+        found.extend(
+            RowPolicy(
+                f"vallum_rule_{rule.id}{end}",
+                self._expression(at, condition),
+                True,
+                rule.groups,
+                operation=operation,
+            )
             for rule, condition in rules.group_filters
         )
         groups = sorted(rules.ruled_groups)
         fallback = f"(SELECT {_free('current_user', groups)})" if groups else "true"
-        found.append(RowPolicy("vallum_no_rule", fallback, permissive=True, free_of=rules.ruled_groups))
+        found.append(
+            RowPolicy(f"vallum_no_rule{end}", fallback, True, operation=operation, free_of=rules.ruled_groups)
+        )
         return found
 
     def _expression(self, at: Any, condition: Filter) -> str:
@@ -137,15 +160,17 @@ class RuleCompiler:
 
     # as a set of ids
 
-    def visible(self, rules: ModelRules) -> Helper:
-        """The helper that gives the ids of a model's records the asking role may read."""
+    def within(self, rules: ModelRules) -> Helper:
+        """The helper that gives the ids of a model's records that the rules leave the asking role."""
         body = body_of(root(rules.model), self._library)
         own: ColumnElement[int] = sa.column("id", sa.Integer(), _selectable=body.table)
         where = [body.where(condition) for _, condition in rules.global_filters]
         for via, parent in rules.parents:
-            helper = self.visible(parent)
+            helper = self.within(parent)
             column: ColumnElement[int] = sa.column(via, sa.Integer(), _selectable=body.table)
             where.append(column.in_(sa.select(sa.literal_column(f"{helper.qualified}($1)"))))
+        for helper in rules.code:
+            where.append(own.in_(sa.select(sa.literal_column(f"{helper.qualified}($1)"))))
         if rules.group_filters:
             ways: list[ColumnElement[bool]] = [
                 sa.literal_column(f"(SELECT {_free('$1', sorted(rules.ruled_groups))})", sa.Boolean())

@@ -19,10 +19,25 @@ from vallum.enforce.roles.expressions import HELPERS
 from vallum.enforce.roles.plan import Locked, Plan
 from vallum.policy import Directory
 
-__all__ = ["Count", "LoginState", "Status", "by_kind", "choose", "chosen", "status"]
+__all__ = ["Choice", "Count", "LoginState", "Status", "by_kind", "choose", "chosen", "status"]
 
 Connection: TypeAlias = psycopg.Connection[Any]
-_CHOSEN: Final = f"CREATE TABLE IF NOT EXISTS {HELPERS}.chosen (user_id integer PRIMARY KEY)"
+_CHOSEN: Final = f"""
+CREATE TABLE IF NOT EXISTS {HELPERS}.chosen (user_id integer PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS {HELPERS}.options (name text PRIMARY KEY)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What whoever applied has asked for: the users (None: all), and whether their roles may write.
+
+    `forced`: even in an Odoo database.
+    """
+
+    users: tuple[int, ...] | None = None
+    writable: bool = False
+    forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +71,8 @@ class Status:
     locked: tuple[Locked, ...]
     logins: tuple[LoginState, ...]
     users: int
+    read_only: tuple[Locked, ...] = ()
+    writable: bool = False
 
     @property
     def is_clean(self) -> bool:
@@ -69,11 +86,13 @@ class Status:
             "applied": self.applied,
             "clean": self.is_clean,
             "users": self.users,
+            "writable": self.writable,
             "drift": [found.as_dict() for found in self.drift],
             "pending": [] if self.pending is None else pending(self.pending),
             "users_without_role": list(self.without_role),
             "roles_without_user": list(self.without_user),
             "locked": [{"model": at.model, "reason": at.reason} for at in self.locked],
+            "read_only": [{"model": at.model, "reason": at.reason} for at in self.read_only],
             "logins": [
                 {"login": at.login, "role": at.role, "valid_until": at.valid_until} for at in self.logins
             ],
@@ -91,13 +110,15 @@ def status(connection: Connection, plan: Plan, directory: Directory, users: Iter
     asked = {i: login for i, login in people.items() if wanted is None or i in wanted}
     return Status(
         True,
-        drift(connection, plan.names),
+        drift(connection, plan.names, plan.schema),
         changes(connection, plan),
         tuple(login for i, login in asked.items() if i not in roles),
         tuple(role for i, role in sorted(roles.items()) if i not in people),
         plan.locked,
         tuple(_logins(connection, roles, directory)),
         len(roles),
+        plan.read_only,
+        plan.writable,
     )
 
 
@@ -128,21 +149,31 @@ def pending(todo: Changes) -> list[dict[str, str]]:
     ]
 
 
-def chosen(connection: Connection) -> list[int] | None:
-    """The users that the last apply was asked to keep to; None: all."""
-    if not has_table(connection, "chosen"):
-        return None
-    rows = connection.execute(f"SELECT user_id FROM {HELPERS}.chosen ORDER BY 1").fetchall()  # noqa: S608
-    return [user for (user,) in rows] or None
+def chosen(connection: Connection) -> Choice:
+    """What the last apply was asked to keep to."""
+    users: tuple[int, ...] = ()
+    options: set[str] = set()
+    if has_table(connection, "chosen"):
+        rows = connection.execute(f"SELECT user_id FROM {HELPERS}.chosen ORDER BY 1").fetchall()  # noqa: S608
+        users = tuple(user for (user,) in rows)
+    if has_table(connection, "options"):
+        names = connection.execute(f"SELECT name FROM {HELPERS}.options").fetchall()  # noqa: S608
+        options = {name for (name,) in names}
+    return Choice(users or None, "writable" in options, "forced" in options)
 
 
-def choose(connection: Connection, users: Iterable[int] | None) -> None:
-    """Write down the users that later applies keep to; None: all."""
+def choose(connection: Connection, choice: Choice) -> None:
+    """Write down what later applies keep to."""
     connection.execute(_CHOSEN)
-    connection.execute(f"TRUNCATE {HELPERS}.chosen")
+    connection.execute(f"TRUNCATE {HELPERS}.chosen, {HELPERS}.options")
     connection.cursor().executemany(
         f"INSERT INTO {HELPERS}.chosen VALUES (%s)",  # noqa: S608
-        [(user,) for user in users or ()],
+        [(user,) for user in choice.users or ()],
+    )
+    options = [name for name in ("writable", "forced") if getattr(choice, name)]
+    connection.cursor().executemany(
+        f"INSERT INTO {HELPERS}.options VALUES (%s)",  # noqa: S608
+        [(name,) for name in options],
     )
 
 

@@ -9,15 +9,25 @@ from collections.abc import Iterable
 from typing import Final
 
 from vallum.enforce.roles.expressions import Helper
-from vallum.enforce.roles.found import Relation
+from vallum.enforce.roles.found import GUARD, Relation
 from vallum.enforce.roles.items import Item
 from vallum.enforce.roles.names import RoleNames, key_of, literal, quoted
 from vallum.enforce.roles.scopes import ModelRules, RowPolicy, RuleCompiler
-from vallum.schema import Model
+from vallum.kernel import Operation
 
-__all__ = ["VIEWS", "helper_items", "row_security", "table_items", "target"]
+__all__ = ["SIGNED", "VIEWS", "helper_items", "row_security", "table_items", "target", "view_item"]
 
 VIEWS: Final = "vallum_views"
+SIGNED: Final = "vallum_signed"
+
+# Odoo holds what is to be written against the record as it was, not as it becomes: without a CHECK of its
+# own PostgreSQL would hold USING against the new row as well.
+_COMMANDS: Final = {
+    Operation.READ: ("SELECT", "USING ({})"),
+    Operation.WRITE: ("UPDATE", "USING ({}) WITH CHECK (true)"),
+    Operation.CREATE: ("INSERT", "WITH CHECK ({})"),
+    Operation.UNLINK: ("DELETE", "USING ({})"),
+}
 
 
 def target(relation: Relation, schema: str) -> str:
@@ -40,22 +50,20 @@ def helper_items(helpers: Iterable[Helper]) -> list[Item]:
 
 
 def table_items(
-    model: Model, relation: Relation, compiler: RuleCompiler, names: RoleNames, schema: str
+    rules: Iterable[ModelRules], relation: Relation, compiler: RuleCompiler, names: RoleNames, schema: str
 ) -> list[Item]:
-    """What holds a model's rules on its relation; nothing where it has none.
-
-    Raises: UnsupportedDomain and kin for a rule that cannot be compiled.
-    """
-    rules = compiler.rules(model)
-    if relation.kind in "vm":
-        return [_view(relation, compiler, rules, schema)]
-    policies = compiler.policies(rules)
-    if not policies:
+    """What holds a model's rules on its table, one set of them an operation; nothing where none restricts."""
+    rules = list(rules)
+    if not any(of.restricted for of in rules):
         return []
-    return [*row_security(relation, schema), *(_policy(p, relation.name, schema, names) for p in policies)]
+    policies = [policy for of in rules for policy in compiler.policies(of)]
+    return [
+        *row_security(relation, names, schema),
+        *(_policy(p, relation.name, schema, names) for p in policies),
+    ]
 
 
-def row_security(relation: Relation, schema: str) -> list[Item]:
+def row_security(relation: Relation, names: RoleNames, schema: str) -> list[Item]:
     """Row level security switched on, unless it was on before us."""
     if relation.guarded:
         return []
@@ -64,8 +72,10 @@ def row_security(relation: Relation, schema: str) -> list[Item]:
         Item(
             "row security",
             relation.name,
-            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
-            f"ALTER TABLE IF EXISTS {table} DISABLE ROW LEVEL SECURITY",
+            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;"
+            f" CREATE POLICY {GUARD} ON {table} FOR SELECT TO {quoted(names.guard)} USING (false)",
+            f"ALTER TABLE IF EXISTS {table} DISABLE ROW LEVEL SECURITY;"
+            f" DROP POLICY IF EXISTS {GUARD} ON {table}",
         )
     ]
 
@@ -81,15 +91,17 @@ def _policy(policy: RowPolicy, relation: str, schema: str, names: RoleNames) -> 
     else:
         roles = quoted(names.everyone) if policy.permissive else "PUBLIC"
     name = quoted(policy.name)
-    make = f"CREATE POLICY {name} ON {table} AS {kind} FOR SELECT TO {roles} USING ({policy.using})"
+    command, form = _COMMANDS[policy.operation]
+    make = f"CREATE POLICY {name} ON {table} AS {kind} FOR {command} TO {roles} {form.format(policy.using)}"
     return Item("policy", f"{relation}: {policy.name}", make, f"DROP POLICY IF EXISTS {name} ON {table}")
 
 
-def _view(relation: Relation, compiler: RuleCompiler, rules: ModelRules, schema: str) -> Item:
+def view_item(relation: Relation, compiler: RuleCompiler, rules: ModelRules, schema: str) -> Item:
+    """A view that holds a model's rules over a view, which has no policies."""
     view, source = quoted(VIEWS, relation.name), quoted(schema, relation.name)
     columns = ", ".join(quoted(c) for c in relation.columns)
     make = f"CREATE VIEW {view} WITH (security_barrier) AS SELECT {columns} FROM {source}"  # noqa: S608
     if rules.restricted:
-        helper = compiler.visible(rules)
+        helper = compiler.within(rules)
         make += f" WHERE id IN (SELECT {helper.qualified}(current_user))"
     return Item("view", relation.name, make, f"DROP VIEW IF EXISTS {view}")

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from vallum.enforce.query.eyes import Eyes
 from vallum.enforce.values.rows import Rows
-from vallum.kernel import InvalidValue, Operation
+from vallum.kernel import InvalidValue, NotWritable, Operation
 from vallum.policy import SUPERUSER_ID, refused
 from vallum.schema import MAGIC_FIELDS, Column, Field, Model, Storage
 
 __all__ = ["Call"]
 
 _DEEPEST: Final = 16
+_STAMPED: Final = frozenset({"many2one", "integer", "datetime"})
+Names: TypeAlias = tuple[str, tuple[str, ...], frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """What every step of a writing call needs. `touched`: models and relation tables that changed,
-    `removed`: models that lost records, so that the database's own cascades may have changed others.
+    `removed`: models that lost records, so that the database's own cascades may have changed others;
+    `checked`: fields by model, names and trusted names, once they have been found open.
     """
 
     eyes: Eyes
@@ -29,6 +32,9 @@ class Call:
     now: datetime
     touched: set[str] = field(default_factory=set)
     removed: set[str] = field(default_factory=set)
+    checked: dict[tuple[str, tuple[str, ...], frozenset[str]], tuple[Field, ...]] = field(
+        default_factory=dict
+    )
     depth: int = 0
 
     def deeper(self) -> Call:
@@ -43,10 +49,13 @@ class Call:
         return replace(self, depth=self.depth + 1)
 
     def check_right(self, model: Model, operation: Operation) -> None:
-        """Raises AccessDenied where no access right grants the actor the operation."""
+        """Raises AccessDenied where no access right grants the operation, NotWritable where Vallum cannot."""
         access = self.eyes.access
         if access is not None and not access.may(model, operation):
             raise refused(access.policy, access.actor, operation, model.name)
+        reason = self.storage.unwritable.get(model.name)
+        if reason is not None:
+            raise NotWritable(f"Vallum cannot write `{model.name}`: {reason}")
 
     def column(self, field: Field) -> Column | None:
         """How a field of its own model is stored; None for one that is not."""
@@ -71,7 +80,7 @@ class Call:
         return {
             name: self.uid if name.endswith("uid") else self.moment(columns[name])
             for name in names
-            if name in columns
+            if name in columns and model.fields[name].type in _STAMPED
         }
 
     @property

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from vallum.domain import Env, root
 from vallum.domain.sql import Scope, sql_type
-from vallum.enforce.query.check import in_scope, missing
+from vallum.enforce.query.check import check_statement, in_scope, missing
 from vallum.enforce.query.eyes import among, batches, own_id
 from vallum.enforce.values.call import Call
 from vallum.kernel import AccessDenied, Operation
@@ -59,13 +59,7 @@ def check_left(call: Call, model: Model, ids: Sequence[int], operation: Operatio
     if call.eyes.access is None:
         return
 
-    def build(env: Env) -> sa.Select[Any]:
-        scope = Scope(root(model))
-        condition = scope.where(in_scope(call.eyes, model, operation, env.with_active_test(False)))
-        own = own_id(scope)
-        return sa.select(own).select_from(scope.from_clause()).where(condition, among(own))
-
-    statement = call.eyes.prepared(("left", model.name, operation), build)
+    statement = check_statement(call.eyes, model, operation)
     allowed = {row[0] for some in batches(list(ids)) for row in call.eyes.rows(statement, ids=some)}
     refused = [place for place, i in enumerate(ids, 1) if i not in allowed]
     if refused:

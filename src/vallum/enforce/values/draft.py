@@ -40,13 +40,8 @@ def draft(call: Call, model: Model, values: Any, trusted: frozenset[str] = _NOBO
     """
     if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
         raise InvalidValue(f"{shown(values)} are no values", fix="give a dict of values by field")
-    fields = [model.field(name) for name in values]
-    for item in fields:
-        if item.name not in trusted:
-            call.eyes.check_field(item)
-        _check_settable(call, model, item)
     found = Draft()
-    for item in fields:
+    for item in _fields(call, model, tuple(values), trusted):
         value = values[item.name]
         if item.inherited:
             found.parents.setdefault(item.related[0], {})[item.related[1]] = value
@@ -54,6 +49,20 @@ def draft(call: Call, model: Model, values: Any, trusted: frozenset[str] = _NOBO
             found.lines[item.name] = parse_commands(item, value)
         else:
             found.own[item.name] = _own(call, item, value)
+    return found
+
+
+def _fields(call: Call, model: Model, names: tuple[str, ...], trusted: frozenset[str]) -> tuple[Field, ...]:
+    """The fields of these names, checked once for all records of a call that have the same."""
+    key = (model.name, names, trusted)
+    found = call.checked.get(key)
+    if found is None:
+        found = tuple(model.field(name) for name in names)
+        for item in found:
+            if item.name not in trusted:
+                call.eyes.check_field(item)
+            _check_settable(call, model, item)
+        call.checked[key] = found
     return found
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
+import psycopg
+
 from vallum.enforce.application import Application
 from vallum.enforce.query import search
 from vallum.enforce.query.check import check, named_operation
@@ -12,7 +14,7 @@ from vallum.enforce.query.eyes import Eyes, record_ids
 from vallum.enforce.values import copying, defaults, idempotency, writer
 from vallum.enforce.values.call import Call
 from vallum.enforce.values.transaction import run, storage_of
-from vallum.kernel import AccessDenied, InvalidValue, Operation, UnknownRecord, shown
+from vallum.kernel import AccessDenied, InvalidValue, NotWritable, Operation, UnknownRecord, shown
 from vallum.policy import Actor, refused
 from vallum.postgres.migrations import migrate
 
@@ -152,8 +154,15 @@ class Values:
         storage_of(self.application)
         if self.application.keys_ready:
             return
-        with self.application.database.transaction() as connection:
-            migrate(connection, "enforce")
+        try:
+            with self.application.database.transaction() as connection:
+                migrate(connection, "enforce")
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise NotWritable(
+                "Vallum's own role may not make the table of idempotency keys",
+                where="vallum.idempotency",
+                fix="grant it CREATE on the database for once, or leave `key` out",
+            ) from error
         # Within somebody's transaction the table may yet be rolled back.
         self.application.keys_ready = not self.application.database.in_transaction
 

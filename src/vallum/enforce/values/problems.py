@@ -36,7 +36,7 @@ def passing(error: psycopg.Error) -> bool:
 def in_our_words(error: psycopg.Error, schema: Schema, storage: Storage) -> VallumError | None:
     """The error for what PostgreSQL refused; None where it is no refusal of what was to be written."""
     state = error.sqlstate or ""
-    if passing(error):
+    if passing(error) or isinstance(error, errors.LockNotAvailable):
         return Conflict("others change the same records at this moment", fix="try again")
     if isinstance(error, errors.ReadOnlySqlTransaction):
         return NotWritable("the database takes no changes: it is read-only, or a replica")

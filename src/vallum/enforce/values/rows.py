@@ -54,7 +54,8 @@ class Rows:
         """
         statement = sql.SQL(
             "SELECT CASE WHEN s IS NOT NULL THEN nextval(s::regclass) END"
-            " FROM (SELECT pg_get_serial_sequence(quote_ident({}), 'id') s) q, generate_series(1, %(count)s)"
+            " FROM (SELECT pg_get_serial_sequence(quote_ident({}), 'id') s OFFSET 0) q,"
+            " generate_series(1, %(count)s)"
         ).format(sql.Literal(model.table))
         found = [row[0] for row in self._database.rows(statement, {"count": count})]
         if None in found:

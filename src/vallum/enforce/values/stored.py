@@ -5,7 +5,7 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -24,27 +24,37 @@ _LATER: Final = "GREATEST({value}, {column} + interval '1 microsecond')"
 
 
 def new(
-    call: Call, model: Model, values: Mapping[str, Any], raw: Mapping[str, Any] = MappingProxyType({})
-) -> dict[str, Any]:
-    """The columns of a new record: what is given, `raw` as it is, defaults for the rest, who and when.
+    call: Call,
+    model: Model,
+    records: Iterable[Mapping[str, Any]],
+    raw: Mapping[str, Any] = MappingProxyType({}),
+) -> list[dict[str, Any]]:
+    """The columns of new records: what is given, `raw` as it is, defaults for the rest, who and when.
 
     Raises: MissingValue, InvalidValue.
     """
     columns, ours = call.storage.of(model.name), call.ours(model)
-    row = {**raw, **{name: held(call, model.fields[name], value) for name, value in values.items()}}
-    known = dict(values)  # as in SQLAlchemy, a default sees what is given and the defaults before its own
-    for name, column in columns.items():
-        if name in row or name in ours:
-            continue
-        if column.default is not None:
-            row[name] = known[name] = defaulted(column.default, known)
-        elif model.fields[name].required and not column.server_default:
-            raise MissingValue(f"`{model.fields[name]}` needs a value", fix="give one")
     counted = call.storage.versions.get(model.name)
-    if counted is not None:
-        row[counted] = 1
-    row.update(call.stamp(model, MAGIC_FIELDS))
-    return {name: _normal(columns[name], value) for name, value in row.items()}
+    stamps = {**call.stamp(model, MAGIC_FIELDS), **({} if counted is None else {counted: 1})}
+    lacking = [(n, c) for n, c in columns.items() if n not in ours and n not in raw and _matters(model, n, c)]
+    rows = []
+    for values in records:
+        row = {**raw, **{name: held(call, model.fields[name], value) for name, value in values.items()}}
+        known = dict(values)  # as in SQLAlchemy, a default sees what is given and the defaults before its own
+        for name, column in lacking:
+            if name in row:
+                continue
+            if column.default is None:
+                raise MissingValue(f"`{model.fields[name]}` needs a value", fix="give one")
+            row[name] = known[name] = defaulted(column.default, known)
+        row.update(stamps)
+        rows.append({name: _normal(columns[name], value) for name, value in row.items()})
+    return rows
+
+
+def _matters(model: Model, name: str, column: Column) -> bool:
+    """Whether something is to be done where the field is not given."""
+    return column.default is not None or (model.fields[name].required and not column.server_default)
 
 
 def changed(call: Call, model: Model, values: Mapping[str, Any]) -> list[Set]:

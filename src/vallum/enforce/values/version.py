@@ -1,13 +1,15 @@
 """Optimistic concurrency: records are written only as they were when they were read.
 
 The version of a record is its `version_id_col`, where the model has one, or its `write_date`, which
-grows with every write.
+grows with every write. Odoo's clients are shown a `write_date` to the second; given back like that it
+stands for the whole second, and a write within the second in which the record was read goes unnoticed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 from vallum.enforce.values.call import Call
 from vallum.enforce.values.parse import parsed
@@ -15,6 +17,8 @@ from vallum.kernel import Conflict, InvalidValue
 from vallum.schema import Model
 
 __all__ = ["check_versions"]
+
+_TO_THE_SECOND: Final = len("2026-01-31 23:59:59")
 
 
 def check_versions(call: Call, model: Model, held: Mapping[int, Any], version: Any) -> None:
@@ -37,10 +41,11 @@ def check_versions(call: Call, model: Model, held: Mapping[int, Any], version: A
         lacking = [i for i in held if i not in version]
         if lacking:
             raise InvalidValue(f"no version is given of the record {lacking[0]}", fix="give one for each id")
-        wanted = {i: parsed(field, column, version[i]) for i in held}
+        given = {i: version[i] for i in held}
     else:
-        wanted = dict.fromkeys(held, parsed(field, column, version))
-    other = tuple(sorted(i for i, value in held.items() if value != wanted[i]))
+        given = dict.fromkeys(held, version)
+    wanted = {i: parsed(field, column, value) for i, value in given.items()}
+    other = tuple(sorted(i for i, value in held.items() if _cut(value, given[i]) != wanted[i]))
     if other:
         shown = ", ".join(map(str, other[:10])) + (", …" if len(other) > 10 else "")
         raise Conflict(
@@ -48,3 +53,10 @@ def check_versions(call: Call, model: Model, held: Mapping[int, Any], version: A
             ids=other,
             fix="read them again",
         )
+
+
+def _cut(held: Any, given: Any) -> Any:
+    """What a record holds, as exactly as the version was given."""
+    if isinstance(held, datetime) and isinstance(given, str) and len(given) <= _TO_THE_SECOND:
+        return held.replace(microsecond=0)
+    return held

@@ -53,7 +53,7 @@ def create(
     for parent, via in model.inherits.items():
         if via not in raw:
             _delegate(call, parent, via, drafts)
-    rows = [new(call, model, d.own, raw) for d in drafts]
+    rows = new(call, model, [d.own for d in drafts], raw)
     ids = call.rows.new_ids(model, len(rows))
     for i, row in zip(ids, rows, strict=True):
         row["id"] = i

@@ -16,7 +16,6 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
-from vallum.kernel import SettingsError
 from vallum.schema.model import Schema
 from vallum.schema.storage import Column, Constraint, Default, Storage
 
@@ -27,10 +26,7 @@ _INTEGERS: Final = frozenset({"int2", "int4", "int8"})
 
 
 def read_storage(source: sa.MetaData | type[DeclarativeBase], schema: Schema) -> Storage:
-    """How the fields of the schema, which was read from the same tables, are stored.
-
-    Raises: SettingsError (a version column Vallum cannot count with).
-    """
+    """How the fields of the schema, which was read from the same tables, are stored."""
     metadata = source if isinstance(source, sa.MetaData) else source.metadata
     columns: dict[str, Mapping[str, Column]] = {}
     constraints: dict[str, Constraint] = {}
@@ -44,10 +40,12 @@ def read_storage(source: sa.MetaData | type[DeclarativeBase], schema: Schema) ->
             }
         )
         constraints.update(_constraints(table, model.name))
+    versions, unwritable = _versions(source, schema)
     return Storage(
         columns=MappingProxyType(columns),
-        versions=MappingProxyType(_versions(source, schema, columns)),
+        versions=MappingProxyType(versions),
         constraints=MappingProxyType(constraints),
+        unwritable=MappingProxyType(unwritable),
     )
 
 
@@ -141,23 +139,22 @@ def _kind(constraint: Any) -> tuple[str, str]:
     return "check", "check"
 
 
-def _versions(source: Any, schema: Schema, columns: Mapping[str, Mapping[str, Column]]) -> dict[str, str]:
-    """The version column of each model that has a mapper with `version_id_col`."""
+def _versions(source: Any, schema: Schema) -> tuple[dict[str, str], dict[str, str]]:
+    """The version column of each model that has a mapper with `version_id_col`, and the models where Vallum
+    cannot count with it, with the reason.
+    """
     if isinstance(source, sa.MetaData):
-        return {}
-    by_table = {model.table: model.name for model in schema.models.values()}
-    found: dict[str, str] = {}
+        return {}, {}
+    by_table = {model.table: model for model in schema.models.values()}
+    counted: dict[str, str] = {}
+    others: dict[str, str] = {}
     for mapper in source.registry.mappers:
         column, model = mapper.version_id_col, by_table.get(getattr(mapper.local_table, "name", ""))
         if column is None or model is None:
             continue
-        name = str(column.name)
-        stored = columns[model].get(name)
-        if stored is None or stored.type not in _INTEGERS:
-            raise SettingsError(
-                "the version column is no integer",
-                where=f"{mapper.local_table}.{name}",
-                fix="count versions with an integer column",
-            )
-        found[model] = name
-    return found
+        field = model.fields.get(str(column.name))
+        if mapper.version_id_generator is False or field is None or field.column not in _INTEGERS:
+            others[model.name] = f"its version column `{column.name}` is no number that an application counts"
+        else:
+            counted[model.name] = field.name
+    return counted, others

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vallum.identity import Verdict
 from vallum.kernel import UnknownModel
-from vallum.server.rpc import export, grouping, reading, rights, writing
+from vallum.server.rpc import export, grouping, models, reading, rights, writing
 from vallum.server.rpc.context import Context
 from vallum.server.rpc.faults import ACCESS_ERROR, RpcError
 from vallum.server.rpc.methods import Call, Method, bind, find
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["execute", "method_of", "run"]
 
 # The modules that put methods into the table.
-MODULES: Final = (export, grouping, reading, rights, writing)
+MODULES: Final = (export, grouping, models, reading, rights, writing)
+# What is served of models as records, where the application has no `ir.model`.
+_LISTED: Final = frozenset({"search", "search_count", "search_read", "read", "fields_get"})
 _MODEL: Final = re.compile(r"[a-z0-9_.]{1,128}")
 
 
@@ -52,7 +54,8 @@ def method_of(service: Service, model: Any, name: Any) -> Method:
 
     Raises: UnknownModel, RpcError.
     """
-    if not isinstance(model, str) or not _MODEL.fullmatch(model) or model not in service.schema:
+    known = isinstance(model, str) and (model in service.schema or model == models.IR_MODEL)
+    if not known or not _MODEL.fullmatch(model):
         raise UnknownModel(f"there is no model `{model!s:.80}`")
     return find(model, name, service.version)
 
@@ -75,13 +78,17 @@ def run(
     _check_key(verdict, model, method)
     values = bind(method, args, kwargs)
     session = service.session(verdict, context)
-    service.before(method)
-    return method.run(Call(service, session, model, context, idempotency_key), *values)
+    call = Call(service, session, model, context, idempotency_key)
+    if model == models.IR_MODEL and model not in service.schema and method.name in _LISTED:
+        return models.listed(call, method.name, dict(zip(method.names, values, strict=True)))
+    return method.run(call, *values)
 
 
 def _check_key(verdict: Verdict, model: str, method: Method) -> None:
     """What the key that was shown is restricted to."""
-    if verdict.key_models is not None and model not in verdict.key_models:
-        raise RpcError(f"the key is not for `{model}`", name=ACCESS_ERROR, status=HTTPStatus.FORBIDDEN)
-    if verdict.key_readonly and method.writes:
-        raise RpcError("the key is for reading only", name=ACCESS_ERROR, status=HTTPStatus.FORBIDDEN)
+    if not verdict.covers(model, method.operation):
+        raise RpcError(
+            f"the key is not for this: {method.operation} `{model}`",
+            name=ACCESS_ERROR,
+            status=HTTPStatus.FORBIDDEN,
+        )

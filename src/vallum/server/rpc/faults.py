@@ -96,15 +96,15 @@ _KINDS: Final[tuple[tuple[type[VallumError], str, int], ...]] = (
     (UnknownRecord, "odoo.exceptions.MissingError", HTTPStatus.NOT_FOUND),
     (ConnectionFailed, UNAVAILABLE_NAME, HTTPStatus.SERVICE_UNAVAILABLE),
 )
-# By their codes: errors of values that came later than this module, or that need no class here.
+# By their codes: errors of writing, and of a store that is not as it must be.
 _BY_CODE: Final[Mapping[str, tuple[str, int]]] = MappingProxyType(
     {
         "conflict": ("odoo.exceptions.UserError", HTTPStatus.CONFLICT),
-        "invalid-record": ("odoo.exceptions.ValidationError", HTTPStatus.UNPROCESSABLE_ENTITY),
+        "key-reused": ("odoo.exceptions.UserError", HTTPStatus.CONFLICT),
         "constraint": ("odoo.exceptions.ValidationError", HTTPStatus.UNPROCESSABLE_ENTITY),
         "missing-value": ("odoo.exceptions.ValidationError", HTTPStatus.UNPROCESSABLE_ENTITY),
-        "read-only": ("odoo.exceptions.UserError", HTTPStatus.FORBIDDEN),
         "not-writable": ("odoo.exceptions.UserError", HTTPStatus.FORBIDDEN),
+        "busy": (UNAVAILABLE_NAME, HTTPStatus.SERVICE_UNAVAILABLE),
         "settings": (UNAVAILABLE_NAME, HTTPStatus.SERVICE_UNAVAILABLE),
     }
 )

@@ -14,17 +14,23 @@ from inspect import Parameter, signature
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from vallum.kernel import Operation
 from vallum.server.rpc.faults import ACCESS_ERROR, RpcError
 
 if TYPE_CHECKING:
-    from vallum.server.service import Service
-
     from vallum.facade import Session
     from vallum.server.rpc.context import Context
+    from vallum.server.service import Service
 
 __all__ = ["METHODS", "Call", "Method", "bind", "find", "serves", "table"]
 
 _MISSING: Final = object()
+_OPERATIONS: Final = {
+    "create": Operation.CREATE,
+    "copy": Operation.CREATE,
+    "write": Operation.WRITE,
+    "unlink": Operation.UNLINK,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,11 @@ class Method:
     model: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     versions: frozenset[int] = frozenset({18, 19})
+
+    @property
+    def operation(self) -> Operation:
+        """What a key must be for, so that it may be shown for the method."""
+        return _OPERATIONS.get(self.name, Operation.READ)
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""XML-RPC: `/xmlrpc/2/common`, `/xmlrpc/2/object`, `/xmlrpc/2/db`.
+"""XML-RPC: `/xmlrpc/2/common`, `/xmlrpc/2/object`, `/xmlrpc/2/db`, and `/xmlrpc/…` with codes of old.
 
 Read by lxml without document types, entities or network, within the bounds of JSON; written by the
 standard library. Not read by the standard library: it expands entities and recurses without end.
@@ -19,7 +19,7 @@ from lxml import etree
 
 from vallum.server.http import Request, Response
 from vallum.server.rpc.bounded import MAX_DEPTH
-from vallum.server.rpc.faults import RpcError, fault_of
+from vallum.server.rpc.faults import Fault, RpcError, fault_of
 from vallum.server.rpc.jsonrpc import call_service, note_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["handle", "parse"]
 
-_PREFIX: Final = "/xmlrpc/2/"
+_OLD, _PREFIX = "/xmlrpc/", "/xmlrpc/2/"
 _MOST_VALUES: Final = 500_000
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}")
 _XML: Final = "text/xml; charset=utf-8"
@@ -45,7 +45,11 @@ def handle(service: Service, request: Request) -> Response:
             status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         )
     method, args = parse(request.body)
-    params = {"service": request.path.removeprefix(_PREFIX), "method": method, "args": args}
+    params = {
+        "service": request.path.removeprefix(_PREFIX).removeprefix(_OLD),
+        "method": method,
+        "args": args,
+    }
     note = note_of(service, params)
     try:
         answer = call_service(service, request, params)
@@ -60,11 +64,19 @@ def handle(service: Service, request: Request) -> Response:
         )
         return Response(
             fault.status if told else HTTPStatus.OK,
-            _dumped(xmlrpc.client.Fault(fault.xml_code, fault.message)),
+            _dumped(_fault(fault, old=not request.path.startswith(_PREFIX))),
             _XML,
             fault.headers,
             {**note, "error": fault.name},
         )
+
+
+def _fault(fault: Fault, *, old: bool) -> xmlrpc.client.Fault:
+    """A fault; of old its code was text: the kind of the error, and what it says."""
+    if not old:
+        return xmlrpc.client.Fault(fault.xml_code, fault.message)
+    code: Any = f"warning -- {fault.name.rpartition('.')[2]}\n\n{_CONTROL.sub('', fault.message)}"
+    return xmlrpc.client.Fault(code, "")
 
 
 def _dumped(content: Any) -> bytes:

@@ -1,0 +1,6 @@
+"""Second factors: one-time codes, passkeys, recovery codes; and who needs one."""
+
+from vallum.identity.factors.factors import Factor, Factors, NewTotp
+from vallum.identity.factors.rules import Need
+
+__all__ = ["Factor", "Factors", "Need", "NewTotp"]

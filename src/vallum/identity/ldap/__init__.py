@@ -1,0 +1,1 @@
+"""Directories: LDAP and Active Directory, to sign in at and to follow."""

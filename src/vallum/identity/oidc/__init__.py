@@ -1,0 +1,1 @@
+"""OpenID Connect, as the relying party: code flow with PKCE, and nothing else."""

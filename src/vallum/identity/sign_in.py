@@ -1,0 +1,485 @@
+"""Sign in: the steps from a name to a session.
+
+ 1. the password (or a passkey, or a provider's word)     → refused, or on
+ 2. the second factor, where the account has one           → a ticket, until it is shown
+ 3. a new password, where the old one has expired          → a ticket, until it is chosen
+ 4. a second factor to be enrolled, where one is required  → a ticket, until it is
+ 5. a session, under a new token
+
+Between steps there is a ticket, never a session. Every refusal of step 1 looks and takes the same.
+Invariant: no step is skipped by beginning again: failures of the second factor are counted by account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+
+from vallum.identity.accounts import Account, login_key
+from vallum.identity.attempts import Reservation, password_counters
+from vallum.identity.authenticator import Client, Refusal, Verdict
+from vallum.identity.base import Base
+from vallum.identity.errors import AccountTaken, FactorRefused, LinkRefused
+from vallum.identity.factors import Factors, Need
+from vallum.identity.factors.rules import is_required, need
+from vallum.identity.keys.keys import Keys
+from vallum.identity.passwords import Hasher, Passwords
+from vallum.identity.passwords.passwords import decoy
+from vallum.identity.sso.join import password_provider
+from vallum.identity.store import Connection
+from vallum.identity.tickets import Ticket, TicketKind
+from vallum.identity.tokens import new_token
+
+__all__ = ["Checked", "Outcome", "Refused", "SignIn", "SignedIn", "Step"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    """A session has begun. `device`: a new cookie for the device; `enrol_by`: the end of the grace."""
+
+    account: Account
+    token: str = field(repr=False)
+    device: str | None = field(default=None, repr=False)
+    enrol_by: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step is missing: FACTOR, RENEW or ENROL. `choices`: the kinds of factors there are."""
+
+    kind: TicketKind
+    ticket: str = field(repr=False)
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Not let in. `reason` is for the log: whoever asked is told nothing of it."""
+
+    reason: Refusal
+    retry_after: float | None = None
+
+
+Outcome: TypeAlias = SignedIn | Step | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What became of a password: whose it is, or why not."""
+
+    account: Account | None
+    refusal: Refusal | None = None
+    retry_after: float | None = None
+
+
+PASSWORD: Final = "pwd"  # noqa: S105 - the name of a method
+PASSKEY: Final = "passkey"
+# Where the account of an Odoo's user comes from: its password stays there.
+FOREIGN: Final = "odoo"
+# What counts as a second factor; a passkey that verifies is two in one.
+_SECOND: Final = frozenset({"otp", "recovery", PASSKEY, "mfa"})
+
+
+class SignIn:
+    """Lets people in. Safe to be shared by threads."""
+
+    def __init__(
+        self, base: Base, hasher: Hasher, passwords: Passwords, factors: Factors, keys: Keys
+    ) -> None:
+        self._base = base
+        self._hasher = hasher
+        self._passwords = passwords
+        self._factors = factors
+        self._keys = keys
+
+    # Step 1
+
+    def password(
+        self,
+        login: str,
+        password: str,
+        client: Client,
+        *,
+        device: str | None = None,
+        replaces: str | None = None,
+    ) -> Outcome:
+        """Begin with a password. `device`: the device's cookie; `replaces`: the session there was before.
+
+        Raises: Busy.
+        """
+        checked = self.check(login, password, client, device=device)
+        if checked.account is None:
+            return Refused(reason=checked.refusal or Refusal.WRONG, retry_after=checked.retry_after)
+        return self._go_on(checked.account, (PASSWORD,), client, device, replaces)
+
+    def check(self, login: str, password: str, client: Client, *, device: str | None = None) -> Checked:
+        """Whether this is the password of the account with that login; counted.
+
+        Raises: Busy.
+        """
+        base, now = self._base, self._base.now()
+        account = base.accounts.by_login(login)
+        known = base.devices.known(device, account.id if account else 0, now)
+        reservation = base.attempts.reserve(
+            "password", password_counters(base.settings.lockout, login_key(login), client.address, known), now
+        )
+        if {"address", "network"} & set(reservation.shut):
+            base.record("sign-in.locked", account, client=client, scope=",".join(reservation.shut))
+            return Checked(None, Refusal.LOCKED, reservation.wait(now))
+        usable = (
+            account is not None and account.active and account.kind == "person" and account.local_password
+        )
+        elsewhere = self._elsewhere(login, account)
+        usable = usable and not elsewhere
+        kept = account.password_hash if account and usable and not reservation.shut else None
+        # An empty password is nobody's, whatever was stored.
+        match = self._hasher.verify(
+            kept if password else None, password, imported=self._passwords.any_imported()
+        )
+        if base.foreign is not None:
+            # Asked of everyone, so that those with an account of their own take no less time; where nothing is
+            # to be learned, with a password that is nobody's, so that it takes as long and confirms no guess.
+            asked = new_token() if reservation.shut or elsewhere else password
+            verdict = base.foreign.password(login, asked, client)
+            if account is None or account.source == FOREIGN:
+                return self._foreign(account, verdict, reservation, client, now)
+        if account is not None and match.right:
+            base.attempts.succeeded(reservation)
+            if match.stale:
+                self._passwords.rehash(account, password)
+                account = base.accounts.get(account.id)
+            return Checked(account)
+        return self._refuse(account, reservation, client, now)
+
+    def _elsewhere(self, login: str, account: Account | None) -> bool:
+        """Whether whoever has such an address signs in by a provider alone; asked of everyone alike."""
+        with self._base.store.transaction() as tx:
+            found = password_provider(tx, login, account.email if account is not None else None)
+        return found is not None and not (account is not None and account.break_glass)
+
+    def _foreign(
+        self,
+        account: Account | None,
+        verdict: Verdict,
+        reservation: Reservation,
+        client: Client,
+        now: datetime,
+    ) -> Checked:
+        """What an Odoo says of one of its users; whoever is let in has an account from then on."""
+        if verdict.user_id is None or reservation.shut:
+            if verdict.refusal is Refusal.KEY_NEEDED:
+                # The password was right: nobody is guessing.
+                self._base.attempts.succeeded(reservation)
+                return Checked(None, Refusal.KEY_NEEDED)
+            return self._refuse(account, reservation, client, now)
+        self._base.attempts.succeeded(reservation)
+        found = self._base.accounts.by_user(verdict.user_id) or self._adopt(verdict.user_id, now)
+        if found.source != FOREIGN or not found.active:
+            return Checked(None, Refusal.INACTIVE)
+        return Checked(found)
+
+    def _adopt(self, user_id: int, now: datetime) -> Account:
+        name = self._base.source.login_of(user_id) or f"user {user_id}"
+        try:
+            return self._base.accounts.create(name, now, user_id=user_id, source=FOREIGN)
+        except AccountTaken:
+            # Somebody else of the same name, or another process at the same moment.
+            found = self._base.accounts.by_user(user_id)
+            return found or self._base.accounts.create(
+                f"{name} ({user_id})", now, user_id=user_id, source=FOREIGN
+            )
+
+    def _refuse(
+        self, account: Account | None, reservation: Reservation, client: Client, now: datetime
+    ) -> Checked:
+        base = self._base
+        if reservation.shut:
+            base.record("sign-in.locked", account, client=client, scope=",".join(reservation.shut))
+            return Checked(None, Refusal.LOCKED, reservation.wait(now))
+        if {"account", "device"} & set(reservation.locking):
+            with base.store.transaction() as connection:
+                if account is not None and account.active and account.email:
+                    minutes = base.settings.lockout.account.lock
+                    base.mail(connection, "locked", base.notices.locked(account, client, now, minutes))
+                else:
+                    decoy(base, connection)
+        base.record("sign-in.refused", account, client=client)
+        if account is None:
+            return Checked(None, Refusal.UNKNOWN)
+        return Checked(None, Refusal.WRONG if account.active else Refusal.INACTIVE)
+
+    def passkey(
+        self,
+        ticket: str,
+        answer: str,
+        client: Client,
+        *,
+        device: str | None = None,
+        replaces: str | None = None,
+    ) -> Outcome:
+        """Begin with a passkey that verifies its holder: two factors in one.
+
+        Raises: LinkRefused, FactorRefused.
+        """
+        account = self._factors.show_passkey(None, ticket, answer, client)
+        return self._go_on(account, (PASSKEY,), client, device, replaces)
+
+    def external(
+        self,
+        account: Account,
+        client: Client,
+        *,
+        provider: str,
+        methods: Sequence[str],
+        provider_session: str | None = None,
+        expires: datetime | None = None,
+        device: str | None = None,
+        replaces: str | None = None,
+    ) -> Outcome:
+        """Begin with a provider's word. `methods`: how it asked; `mfa` among them where it asked for two."""
+        if not account.active:
+            return Refused(reason=Refusal.INACTIVE)
+        origin = (provider, provider_session, expires)
+        return self._go_on(account, tuple(methods), client, device, replaces, origin)
+
+    # Step 2
+
+    def code(self, ticket: str, code: str, client: Client, *, device: str | None = None) -> Outcome:
+        """Go on with a one-time code or a recovery code.
+
+        Raises: LinkRefused, FactorRefused (too many failures).
+        """
+        held, account = self._held(TicketKind.FACTOR, ticket)
+        shown = self._factors.show_code(account, code, client)
+        if shown is None:
+            return Refused(reason=Refusal.WRONG)
+        return self._next(TicketKind.FACTOR, ticket, held, account, shown, client, device)
+
+    def ask_passkey(self, ticket: str | None = None) -> tuple[str, dict[str, object]]:
+        """What the browser is to ask for: a passkey as the second factor, or (without a ticket) as the first.
+
+        Raises: LinkRefused.
+        """
+        if ticket is None:
+            return self._factors.ask_passkey(None)
+        _, account = self._held(TicketKind.FACTOR, ticket)
+        return self._factors.ask_passkey(account)
+
+    def second_passkey(
+        self, ticket: str, challenge: str, answer: str, client: Client, *, device: str | None = None
+    ) -> Outcome:
+        """Go on with a passkey.
+
+        Raises: LinkRefused, FactorRefused.
+        """
+        held, account = self._held(TicketKind.FACTOR, ticket)
+        self._factors.show_passkey(account, challenge, answer, client)
+        return self._next(TicketKind.FACTOR, ticket, held, account, PASSKEY, client, device)
+
+    # Steps 3 and 4
+
+    def renew(self, ticket: str, new: str, client: Client, *, device: str | None = None) -> Outcome:
+        """Go on with a new password in place of an expired one.
+
+        Raises: LinkRefused, PasswordRefused.
+        """
+        held, account = self._held(TicketKind.RENEW, ticket)
+        self._passwords.replace(account, new, client, ticket=(TicketKind.RENEW, ticket))
+        account = self._base.accounts.get(account.id)
+        return self._go_on(account, tuple(held.data["methods"]), client, device, None)
+
+    def enrolling(self, ticket: str) -> Account:
+        """Whose factor is to be enrolled, for `Factors.begin_totp` or `begin_passkey`.
+
+        Raises: LinkRefused.
+        """
+        return self._held(TicketKind.ENROL, ticket)[1]
+
+    def enrolled(self, ticket: str, client: Client, *, device: str | None = None) -> Outcome:
+        """Go on, now that a factor was enrolled.
+
+        Raises: LinkRefused, FactorRefused (none was).
+        """
+        held, account = self._held(TicketKind.ENROL, ticket)
+        if not held.data.get("enrolled"):
+            raise FactorRefused("no second factor was added yet", fix="add an authenticator app or a passkey")
+        # Enrolling has shown it.
+        return self._next(TicketKind.ENROL, ticket, held, account, "mfa", client, device)
+
+    # Once more
+
+    def confirm(
+        self,
+        token: str,
+        client: Client,
+        *,
+        password: str | None = None,
+        code: str | None = None,
+        device: str | None = None,
+    ) -> str | None:
+        """The session under a new token, fresh for sensitive acts; None where the credentials are wrong.
+
+        An account with a second factor shows a code as well; see `confirm_passkey` for passkeys.
+
+        Raises: Busy, FactorRefused.
+        """
+        session = self._base.sessions.check(token, self._base.now())
+        if session is None:
+            return None
+        checked = self.check(session.login, password or "", client, device=device)
+        if checked.account is None or checked.account.id != session.account_id:
+            return None
+        methods = [PASSWORD]
+        if self._factors.has_any(session.account_id):
+            shown = self._factors.show_code(checked.account, code or "", client)
+            if shown is None:
+                return None
+            methods.append(shown)
+        return self._base.sessions.refresh(token, methods, self._base.now())
+
+    def confirm_passkey(self, token: str, challenge: str, answer: str, client: Client) -> str | None:
+        """The session under a new token, fresh, by a passkey that verifies its holder.
+
+        Raises: LinkRefused, FactorRefused.
+        """
+        session = self._base.sessions.check(token, self._base.now())
+        if session is None:
+            return None
+        account = self._factors.show_passkey(None, challenge, answer, client)
+        if account.id != session.account_id:
+            return None
+        return self._base.sessions.refresh(token, [PASSKEY], self._base.now())
+
+    # What lies between
+
+    def _held(self, kind: TicketKind, ticket: str) -> tuple[Ticket, Account]:
+        held = self._base.tickets.peek(kind, ticket, self._base.now())
+        account = self._base.accounts.get(held.account_id) if held.account_id is not None else None
+        if account is None or not account.active:
+            raise LinkRefused("this step is too old", fix="begin again")
+        return held, account
+
+    def _next(
+        self,
+        kind: TicketKind,
+        token: str,
+        held: Ticket,
+        account: Account,
+        shown: str,
+        client: Client,
+        device: str | None,
+    ) -> Outcome:
+        # Taken, not looked at: of two who come together one goes on.
+        self._base.tickets.take(kind, token, self._base.now())
+        data = held.data
+        expires = datetime.fromisoformat(data["expires"]) if data.get("expires") else None
+        origin = (data["provider"], data.get("provider_session"), expires) if data.get("provider") else None
+        return self._go_on(account, (*data["methods"], shown), client, device, None, origin)
+
+    def _go_on(
+        self,
+        account: Account,
+        methods: tuple[str, ...],
+        client: Client,
+        device: str | None,
+        replaces: str | None,
+        origin: tuple[str, str | None, datetime | None] | None = None,
+    ) -> Outcome:
+        base, now = self._base, self._base.now()
+        shown = bool(_SECOND & set(methods))
+        stands, deadline = self.need(account, now)
+        if stands is Need.SHOW and not shown:
+            return self._wait(TicketKind.FACTOR, account, methods, replaces, origin)
+        if PASSWORD in methods and self._passwords.policy.is_expired(account.password_set, now):
+            return self._wait(TicketKind.RENEW, account, methods, replaces, origin)
+        if stands is Need.ENROL and not shown:
+            return self._wait(TicketKind.ENROL, account, methods, replaces, origin)
+        with base.store.transaction() as connection:
+            return self._begin(connection, account, methods, client, device, replaces, origin, deadline)
+
+    def need(self, account: Account, now: datetime) -> tuple[Need, datetime | None]:
+        """How it stands with an account's second factor, and the end of its grace."""
+        base, settings = self._base, self._base.settings
+        groups = base.people.groups(account, now)
+        managers = settings.keys.managers or settings.administrators
+        key_holder = any(group in managers for group in groups) or self._keys.holds(account.id, now)
+        return need(
+            settings.factors,
+            has_factor=self._factors.has_any(account.id),
+            required=is_required(settings.factors, groups, key_holder=key_holder),
+            deadline=account.factor_deadline,
+            now=now,
+        )
+
+    def _wait(
+        self,
+        kind: TicketKind,
+        account: Account,
+        methods: tuple[str, ...],
+        replaces: str | None,
+        origin: tuple[str, str | None, datetime | None] | None,
+    ) -> Step:
+        base = self._base
+        data: dict[str, object] = {"methods": list(methods)}
+        if origin is not None:
+            data |= {"provider": origin[0], "provider_session": origin[1]}
+            data["expires"] = origin[2].isoformat() if origin[2] else None
+        if replaces:
+            # The session there was ends now: what follows belongs to somebody who may be somebody else.
+            base.sessions.end(replaces)
+        lifetime = timedelta(minutes=base.settings.sessions.factor_minutes)
+        ticket = base.tickets.issue(kind, account.id, lifetime, base.now(), data)
+        kinds = tuple(dict.fromkeys(factor.kind for factor in self._factors.of(account.id)))
+        return Step(kind=kind, ticket=ticket, choices=kinds)
+
+    def _begin(
+        self,
+        connection: Connection,
+        account: Account,
+        methods: tuple[str, ...],
+        client: Client,
+        device: str | None,
+        replaces: str | None,
+        origin: tuple[str, str | None, datetime | None] | None,
+        deadline: datetime | None,
+    ) -> Outcome:
+        base, now = self._base, self._base.now()
+        # The row is held: a deactivation at this moment comes before, and is seen, or after, and ends it.
+        row = connection.execute(
+            b"UPDATE vallum.account SET last_sign_in = %s, factor_deadline = %s WHERE id = %s AND active"
+            b" AND password_hash IS NOT DISTINCT FROM %s RETURNING id",
+            (now, deadline, account.id, account.password_hash),
+        ).fetchone()
+        if row is None:
+            return Refused(reason=Refusal.INACTIVE)
+        known = base.devices.known(device, account.id, now)
+        new_device = None
+        if known is None:
+            known, new_device = base.devices.remember(connection, account.id, client, now)
+            if account.last_sign_in is not None:
+                base.mail(connection, "new-device", base.notices.new_device(account, client, now))
+        else:
+            base.devices.seen(connection, known, client, now)
+        provider, provider_session, expires = origin or (None, None, None)
+        token = base.sessions.start(
+            connection,
+            account.id,
+            client,
+            methods,
+            now,
+            device_id=known,
+            provider=provider,
+            provider_session=provider_session,
+            expires=expires,
+            replaces=replaces,
+        )
+        if account.break_glass:
+            for recipient in base.settings.alarm:
+                base.mail(connection, "alarm", base.notices.alarm(recipient, account, client, now))
+        kind = "break-glass.used" if account.break_glass else "session.started"
+        base.record(
+            kind, account, client=client, methods=",".join(methods), new_device=new_device is not None
+        )
+        return SignedIn(account=account, token=token, device=new_device, enrol_by=deadline)

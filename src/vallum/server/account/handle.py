@@ -1,0 +1,88 @@
+"""From a path to a page, and from an error to what a person can do about it.
+
+Every path is in one table: what is not there is not served. A page that changes something is a POST, and
+reads its form by `Page.form` or `Page.json`, which refuse what comes from elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+
+from vallum.identity.errors import FactorRefused, FreshSignInNeeded, LinkRefused, NotPermitted, UnknownAccount
+from vallum.identity.passwords import Busy
+from vallum.kernel import ConnectionFailed, VallumError
+from vallum.server.account import administration, keys, recovering, requests, security, signing
+from vallum.server.account.web import Forged, Page, SignInFirst, static
+from vallum.server.http import Request, Response
+
+if TYPE_CHECKING:
+    from vallum.server.service import Service
+
+__all__ = ["PAGES", "handle"]
+
+View = Callable[[Page, int], Response]
+PAGES: Final[dict[tuple[str, str], View]] = {
+    **signing.PAGES,
+    **recovering.PAGES,
+    **security.PAGES,
+    **keys.PAGES,
+    **requests.PAGES,
+    **administration.PAGES,
+}
+_NUMBER: Final = re.compile(r"/([1-9][0-9]{0,17})(?=/|$)")
+_STATUS: Final[dict[type[VallumError], HTTPStatus]] = {
+    Forged: HTTPStatus.FORBIDDEN,
+    NotPermitted: HTTPStatus.FORBIDDEN,
+    UnknownAccount: HTTPStatus.NOT_FOUND,
+    LinkRefused: HTTPStatus.GONE,
+    Busy: HTTPStatus.SERVICE_UNAVAILABLE,
+    ConnectionFailed: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def handle(service: Service, request: Request) -> Response:
+    """The answer to a request for a page."""
+    if service.people is None:
+        return Response(int(HTTPStatus.NOT_FOUND))
+    if request.method == "GET" and request.path.startswith("/account/static/"):
+        return static(request.path.removeprefix("/account/static/")) or Response(int(HTTPStatus.NOT_FOUND))
+    page = Page(service.people.identity, request)
+    found = _NUMBER.search(request.path)
+    path = _NUMBER.sub("/#", request.path, count=1).rstrip("/") or "/account"
+    method = "GET" if request.method == "HEAD" else request.method
+    view = PAGES.get((method, path))
+    if view is None:
+        status = HTTPStatus.METHOD_NOT_ALLOWED if _is_known(path) else HTTPStatus.NOT_FOUND
+        return page.show("message.html", status=status, title="There is nothing here", text="", fix=None)
+    try:
+        return view(page, int(found[1]) if found else 0)
+    except VallumError as error:
+        return _refused(page, error)
+    except (psycopg.DataError, UnicodeError):
+        # A text that PostgreSQL cannot hold: whoever sends one is no reader of our pages.
+        return _refused(page, Forged("this holds characters that cannot be kept"))
+
+
+def _refused(page: Page, error: VallumError) -> Response:
+    scripted = "x-form" in page.request.headers
+    if isinstance(error, SignInFirst | FreshSignInNeeded) and not scripted:
+        back = page.path if page.request.method == "GET" else "/account/security"
+        target = "confirm" if isinstance(error, FreshSignInNeeded) else "sign-in"
+        return page.go(f"/account/{target}?next={page.quoted(back)}")
+    status = _STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
+    if scripted:
+        return page.data({"error": error.as_dict()}, status=status)
+    # What else could be read from an error of the database is for the log.
+    shown = error if not isinstance(error, ConnectionFailed) else ConnectionFailed("try again in a moment")
+    if isinstance(error, FactorRefused) and page.session is None:
+        return page.show("factor.html", status=status, error=error, choices=("totp", "passkey"))
+    return page.show("message.html", status=status, title="This was not done", text=shown.what, fix=shown.fix)
+
+
+def _is_known(path: str) -> bool:
+    return any(known == path for _, known in PAGES)

@@ -1,0 +1,36 @@
+"""The console: pages that show who can do what, and why.
+
+Each module registers its pages with the rail; `console_pages` puts them together.
+"""
+
+from __future__ import annotations
+
+from vallum.server.console.site import Event, Site
+from vallum.server.pages import Pages
+
+__all__ = ["Event", "Site", "console_pages"]
+
+
+def console_pages(*, audit: bool = False) -> Pages[Site]:
+    """All pages of the console, in the order of the rail. `audit`: there is a trail to show."""
+    from vallum.server.console import (
+        data,
+        edit,
+        explain,
+        explorer,
+        home,
+        look,
+        me,
+        people,
+        postgres,
+        record,
+        trail,
+        who_can,
+        workshop,
+    )
+
+    found: Pages[Site] = Pages()
+    access = (home, data, record, edit, explorer, explain, who_can, workshop, people)
+    for module in (*access, *((trail,) if audit else ()), postgres, me, look):
+        found.include(module.pages)
+    return found

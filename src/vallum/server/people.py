@@ -1,0 +1,117 @@
+"""The identity of a worker: its accounts, the groups they add to the policy's users, and its housekeeping.
+
+An application's own users sign in with Vallum's accounts. Odoo's sign in with Odoo's passwords; counters,
+second factors, sessions and keys of Vallum apply on top. Groups that Vallum gives are added to the users
+wherever they are read, and fall away at their end, within a second.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cached_property
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Final
+
+from vallum.identity import Authenticator, Identity, LocalAuthenticator, OfApplication, open_identity
+from vallum.identity.memberships import overlay
+from vallum.identity.odoo import OdooAuthenticator
+from vallum.identity.outbox import smtp_sender
+from vallum.kernel import Clock, Settings
+from vallum.policy import Directory, Policy
+from vallum.postgres import Database
+from vallum.server.sso.parts import SignOn
+
+if TYPE_CHECKING:
+    from vallum.enforce import Application
+
+__all__ = ["People"]
+
+_LOG: Final = logging.getLogger("vallum.server")
+_EVERY: Final = 15.0
+# Every so many rounds what has expired is dropped.
+_SWEEP: Final = 20
+
+
+class People:
+    """Who asks, as one worker knows it. `application`: as it is known now."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Database,
+        database: Database,
+        clock: Clock,
+        application: Callable[[], Application],
+    ) -> None:
+        odoo = OdooAuthenticator(database, clock) if settings.metadata is None else None
+        self._settings = settings
+        self._clock = clock
+        self._odoo = odoo
+        self.identity: Identity = open_identity(
+            store,
+            settings,
+            clock=clock,
+            source=OfApplication(lambda: application().policy, lambda: application().directory),
+            foreign=odoo,
+        )
+        self._local = LocalAuthenticator(self.identity)
+        self._done = Event()
+        self._thread = Thread(target=self._keep_house, name="housekeeping", daemon=True)
+
+    @property
+    def authenticator(self) -> Authenticator:
+        """Who is asked about passwords and keys."""
+        return self._local
+
+    @cached_property
+    def sign_on(self) -> SignOn:
+        """Signing in elsewhere, and directories."""
+        return SignOn(self.identity)
+
+    def mark(self, user_id: int) -> bytes:
+        """A digest of a user's credentials as they are now.
+
+        Raises: ConnectionFailed.
+        """
+        theirs = self._odoo.mark(user_id) if self._odoo is not None else b""
+        return self._local.mark(user_id) + theirs
+
+    def widened(self, directory: Directory, policy: Policy) -> Directory:
+        """The users with the groups that Vallum gives them now.
+
+        Raises: ConnectionFailed.
+        """
+        return overlay(directory, policy, self.identity.base.memberships.by_user(self._clock.now()))
+
+    def given(self) -> object:
+        """What Vallum gives now: something else after every change, and at every end.
+
+        Raises: ConnectionFailed.
+        """
+        return self.identity.base.memberships.digest(self._clock.now())
+
+    def start(self) -> None:
+        """Begin to keep house."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop, soon."""
+        self._done.set()
+        self._thread.join(5)
+        self.identity.close()
+
+    def _keep_house(self) -> None:
+        base, turn = self.identity.base, 0
+        mail = base.settings.mail
+        send = smtp_sender(mail, self._settings.mail_password) if mail.host else None
+        while not self._done.wait(_EVERY):
+            turn += 1
+            try:
+                if send is not None:
+                    base.outbox.deliver(send, base.now())
+                if turn % _SWEEP == 0:
+                    self.identity.sweep()
+            except Exception as error:
+                # The next round tries again; nothing else of the worker depends on it.
+                _LOG.warning("housekeeping failed", extra={"kind": type(error).__name__})

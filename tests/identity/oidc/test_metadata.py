@@ -1,0 +1,123 @@
+"""What providers publish of themselves, presets, and what of claims becomes a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.identity.oidc.tokens import ISSUER, claims, provider
+from vallum.identity.oidc.claims import identity_of
+from vallum.identity.oidc.metadata import TEMPLATE, discovery_url, read
+from vallum.identity.oidc.presets import preset
+from vallum.identity.sso.errors import ProviderMisconfigured, SignInRefused
+from vallum.identity.sso.providers import OidcProvider, parse
+
+
+def published(**given: Any) -> dict[str, Any]:
+    """A discovery document; None takes an entry away."""
+    every = {
+        "issuer": ISSUER,
+        "authorization_endpoint": f"{ISSUER}/authorize",
+        "token_endpoint": f"{ISSUER}/token",
+        "jwks_uri": f"{ISSUER}/keys",
+        "response_types_supported": ["code"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        **given,
+    }
+    return {name: value for name, value in every.items() if value is not None}
+
+
+def test_sound_metadata_are_read() -> None:
+    """All that is used."""
+    found = read(published(), provider())
+    assert (found.token_endpoint, found.sends_issuer) == (f"{ISSUER}/token", True)
+
+
+@pytest.mark.asvs("10.5.3")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"issuer": f"{ISSUER}/"},
+        {"issuer": "https://evil.example"},
+        {"issuer": None},
+        {"issuer": TEMPLATE},
+        {"token_endpoint": "http://id.example.com/token"},
+        {"token_endpoint": None},
+        {"authorization_endpoint": "javascript:alert(1)"},
+        {"jwks_uri": ["https://id.example.com/keys"]},
+        {"end_session_endpoint": "http://id.example.com/logout"},
+        {"response_types_supported": ["id_token"]},
+        {"code_challenge_methods_supported": ["plain"]},
+        {"id_token_signing_alg_values_supported": ["HS256", "none"]},
+    ],
+)
+def test_unsound_metadata_are_refused(change: dict[str, Any]) -> None:
+    """Each with an error of its own, before anything of them is used."""
+    with pytest.raises(ProviderMisconfigured):
+        read(published(**change), provider())
+
+
+def test_entra_is_read_without_what_it_leaves_out() -> None:
+    """It does S256 without saying so; its shared issuers publish a template."""
+    found = preset("entra", {"id": "m", "client_id": "c", "authentication": "none"}, tenant="organizations")
+    entra = parse({**found, "tenants": ["11111111-2222-3333-4444-555555555555"]})
+    assert isinstance(entra, OidcProvider)
+    assert discovery_url(entra.issuer).startswith(
+        "https://login.microsoftonline.com/organizations/v2.0/.well"
+    )
+    assert read(published(issuer=TEMPLATE, code_challenge_methods_supported=None), entra).issuer == TEMPLATE
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "more"),
+    [
+        ("entra", {}, {}),
+        ("entra", {}, {"tenant": "common"}),
+        ("entra", {"adopt": "email", "domains": ["example.com"]}, {"tenant": "contoso.example"}),
+        ("keycloak", {}, {"url": "https://id.example.com"}),
+        ("keycloak", {}, {"url": "http://id.example.com", "realm": "staff"}),
+        ("google", {}, {}),
+        ("facebook", {}, {}),
+    ],
+)
+def test_preset_that_would_let_strangers_in_is_refused(
+    name: str, given: dict[str, Any], more: dict[str, str]
+) -> None:
+    """Every tenant of Entra ID, every address it does not verify, everybody with a Google account."""
+    base = {"id": "p", "client_id": "c", "authentication": "none"}
+    with pytest.raises(ProviderMisconfigured):
+        parse(preset(name, {**base, **given}, **more))
+
+
+def test_google_lets_in_a_hosted_domain_only() -> None:
+    """The claim `hd`, not the address, says whose account that is."""
+    given = {"id": "g", "client_id": "c", "authentication": "none", "domains": ["example.com"]}
+    found = parse(preset("google", given))
+    assert isinstance(found, OidcProvider)
+    assert found.required == {"hd": ("example.com",)}
+
+
+def test_groups_come_from_the_named_claim() -> None:
+    """A list, a single text, or one within another."""
+    keycloak = provider(groups_claim="realm_access.roles")
+    assert identity_of(claims(realm_access={"roles": ["a", 7]}), keycloak).attributes["groups"] == ("a",)
+    assert identity_of(claims(groups="a"), provider()).attributes["groups"] == ("a",)
+    assert identity_of(claims(), provider()).attributes["groups"] == ()
+
+
+def test_groups_that_entra_left_out_are_an_error() -> None:
+    """Too many for the token is not the same as none: no group is taken away by it."""
+    overage = claims(_claim_names={"groups": "src1"}, _claim_sources={"src1": {"endpoint": "https://x"}})
+    with pytest.raises(ProviderMisconfigured, match="more groups"):
+        identity_of(overage, provider())
+
+
+def test_person_without_a_name_is_refused() -> None:
+    """The text says which claim was looked for."""
+    with pytest.raises(SignInRefused, match="login_claim"):
+        identity_of(claims(preferred_username=None), provider())
+    with pytest.raises(SignInRefused):
+        identity_of(claims(preferred_username="a\u202eb"), provider())

@@ -1,0 +1,3 @@
+"""Fixture `world`: see `tests.support.sso_world`."""
+
+from tests.support.sso_world import world as world

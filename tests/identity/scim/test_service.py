@@ -1,0 +1,409 @@
+"""Provisioning: what directories say, in their dialects, and what becomes true by it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.scim import ENTERPRISE, GROUP, PATCH, USER, Directory
+from vallum.identity.scim.tokens import TokenRefused, authenticate, make, revoke, tokens
+from vallum.identity.sso.errors import NoSuchProvider
+
+BULK = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
+
+
+def scim_type(answer: Any) -> tuple[int, str | None]:
+    """Status and kind of an error."""
+    return answer.status, (answer.body or {}).get("scimType")
+
+
+def open_session(corp: Directory, login: str) -> int:
+    """Somebody is signed in."""
+    account, _ = corp.account(login)
+    with corp.store.transaction() as tx:
+        corp.accounts.open_session(tx, account, "local", None)
+    return account
+
+
+def sessions(corp: Directory, account: int) -> int:
+    """How many there are."""
+    with corp.store.transaction() as tx:
+        return corp.accounts.sessions(tx, account)
+
+
+LEAVING: dict[str, list[dict[str, Any]]] = {
+    "entra": [{"op": "Replace", "path": "active", "value": "False"}],
+    "entra-no-path": [{"op": "Replace", "value": {"active": "False"}}],
+    "okta": [{"op": "replace", "value": {"active": False}}],
+    "plain": [{"op": "replace", "path": "active", "value": False}],
+    "urn": [{"op": "replace", "path": f"{USER}:active", "value": False}],
+    "removed": [{"op": "remove", "path": "active"}],
+    "spelled": [{"op": "REPLACE", "path": "ACTIVE", "value": "false"}],
+}
+
+
+@pytest.mark.parametrize("how", [*LEAVING, "put", "delete"])
+def test_who_leaves_the_directory_has_nothing_left(corp: Directory, how: str) -> None:
+    """Whatever the directory calls it: account shut, sessions ended, groups gone, in one transaction."""
+    person = corp.add("marie")
+    corp.group("Sales", person["id"])
+    account = open_session(corp, "marie")
+    path = f"/Users/{person['id']}"
+    if how == "delete":
+        assert corp.ask("DELETE", path).status == 204
+        assert corp.groups("marie") == set()
+    elif how == "put":
+        corp.body("PUT", path, {"schemas": [USER], "userName": "marie", "active": "False"})
+    else:
+        assert corp.patch(path, *LEAVING[how]).status == 200
+    assert corp.account("marie") == (account, False)
+    assert sessions(corp, account) == 0
+
+
+def test_who_has_left_is_shut_again_by_saying_it_again(corp: Directory) -> None:
+    """A session that came up in between ends as well."""
+    person = corp.add("marie", active=False)
+    account = open_session(corp, "marie")
+    corp.patch(f"/Users/{person['id']}", *LEAVING["entra"])
+    assert sessions(corp, account) == 0
+
+
+def test_who_comes_back_is_the_same_account(corp: Directory) -> None:
+    """By PATCH, and also after DELETE and a new POST."""
+    person = corp.add("marie")
+    account, _ = corp.account("marie")
+    path = f"/Users/{person['id']}"
+    corp.patch(path, *LEAVING["okta"])
+    corp.patch(path, {"op": "Replace", "path": "active", "value": "True"})
+    assert corp.account("marie") == (account, True)
+    corp.ask("DELETE", path)
+    assert corp.ask("GET", path).status == 404
+    again = corp.add("marie")
+    assert again["id"] != person["id"]
+    assert corp.account("marie") == (account, True)
+
+
+def test_account_that_an_administrator_shut_is_not_opened(corp: Directory) -> None:
+    """The directory opens what it has shut itself."""
+    person = corp.add("marie")
+    account, _ = corp.account("marie")
+    with corp.store.transaction() as tx:
+        corp.accounts.deactivate(tx, account, "administrator")
+    corp.patch(f"/Users/{person['id']}", {"op": "Replace", "path": "active", "value": "True"})
+    assert corp.account("marie") == (account, False)
+
+
+def test_local_account_is_not_taken_over(corp: Directory) -> None:
+    """Whoever can write to a directory does not thereby become somebody here."""
+    with corp.store.transaction() as tx:
+        from vallum.identity.accounts_port import Person
+
+        corp.accounts.create(tx, Person("admin"), "local")
+    answer = corp.ask("POST", "/Users", {"schemas": [USER], "userName": "ADMIN"})
+    assert scim_type(answer) == (409, "uniqueness")
+    person = corp.add("marie")
+    answer = corp.patch(f"/Users/{person['id']}", {"op": "replace", "path": "userName", "value": "admin"})
+    assert scim_type(answer) == (409, "uniqueness")
+    assert corp.body("GET", f"/Users/{person['id']}")["userName"] == "marie"
+
+
+def test_directories_do_not_see_each_other(corp: Directory, world: Any) -> None:
+    """What is not theirs does not exist: not read, changed, removed, or made a member."""
+    world.provider(kind="scim", id="other", label="Other")
+    other = Directory(corp.store, corp.accounts, corp.clock, "other")
+    person, group = corp.add("marie")["id"], corp.group("Sales")["id"]
+    for path in (f"/Users/{person}", f"/Groups/{group}"):
+        assert other.ask("GET", path).status == 404
+        assert other.ask("DELETE", path).status == 404
+        assert other.patch(path, *LEAVING["okta"]).status == 404
+    assert other.body("GET", "/Users")["totalResults"] == 0
+    assert "members" not in other.group("Sales", person)
+    assert corp.groups("marie") == set()
+    assert corp.account("marie")[1]
+
+
+def test_groups_follow_members_and_names(corp: Directory) -> None:
+    """By Entra's, Okta's and the standard's ways to add and remove; renaming counts too."""
+    marie, paul = corp.add("marie")["id"], corp.add("paul")["id"]
+    path = f"/Groups/{corp.group('Sales')['id']}"
+    sales = {"sales_team.group_sale_salesman"}
+    corp.patch(path, {"op": "Add", "path": "members", "value": [{"value": marie}, {"value": paul}]})
+    assert corp.groups("marie") == corp.groups("paul") == sales
+    corp.patch(path, {"op": "Remove", "path": "members", "value": [{"value": marie}]})
+    assert (corp.groups("marie"), corp.groups("paul")) == (set(), sales)
+    corp.patch(path, {"op": "remove", "path": f'members[value eq "{paul}"]'})
+    assert corp.groups("paul") == set()
+    corp.patch(path, {"op": "replace", "path": "members", "value": [{"value": marie}]})
+    assert corp.groups("marie") == sales
+    group_id = path.rpartition("/")[2]
+    corp.patch(path, {"op": "replace", "value": {"id": group_id, "displayName": "Staff"}})
+    assert corp.groups("marie") == {"base.group_user"}
+    assert corp.body("GET", f"/Users/{marie}")["groups"][0]["display"] == "Staff"
+    corp.ask("DELETE", path)
+    assert corp.groups("marie") == set()
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "add", "path": "groups", "value": [{"value": "base.group_system"}]},
+        {"op": "replace", "path": "id", "value": "other"},
+        {"op": "replace", "path": "meta.version", "value": "1"},
+        {"op": "add", "value": {"groups": [{"value": "base.group_system"}]}},
+    ],
+)
+def test_privileged_attributes_are_not_written(corp: Directory, operation: dict[str, Any]) -> None:
+    """Groups come by membership and rules, ids and versions from here."""
+    person = corp.add("marie")
+    assert scim_type(corp.patch(f"/Users/{person['id']}", operation)) == (400, "mutability")
+    assert corp.groups("marie") == set()
+
+
+def test_roles_and_passwords_mean_nothing(corp: Directory) -> None:
+    """A role is a word of the directory; a password is never stored, nor shown."""
+    person = corp.add("marie", password="canary-4711", roles=[{"value": "base.group_system"}])
+    path = f"/Users/{person['id']}"
+    corp.patch(
+        path,
+        {"op": "add", "path": "roles", "value": [{"value": "admin"}]},
+        {"op": "add", "path": "entitlements", "value": [{"value": "admin"}]},
+        {"op": "replace", "path": "password", "value": "canary-4711"},
+        {"op": "add", "value": {"isAdmin": True, "user_id": 1, "break_glass": True}},
+    )
+    assert corp.groups("marie") == set()
+    assert "canary" not in str(corp.body("GET", path))
+    stored = corp.store.rows("SELECT data::text FROM vallum.scim_user")[0][0]
+    assert "canary" not in stored
+    assert "break_glass" not in stored
+
+
+def test_entra_writes_what_the_standard_does_not_know(corp: Directory) -> None:
+    """Dotted keys, entries that are not there yet, a manager by bare id, unknown attributes."""
+    boss = corp.add("boss")["id"]
+    person = corp.add("marie", externalId="oid-1", **{ENTERPRISE: {"manager": boss}})
+    answer = corp.patch(
+        f"/Users/{person['id']}",
+        {"op": "Add", "path": 'emails[type eq "work"].value', "value": "marie@example.com"},
+        {"op": "Replace", "value": {"name.givenName": "Marie", f"{ENTERPRISE}:department": "R&D"}},
+        {"op": "Add", "path": f"{ENTERPRISE}:manager", "value": boss},
+        {"op": "Add", "path": "customThing", "value": "x"},
+    )
+    assert answer.status == 200
+    found = corp.body("GET", f"/Users/{person['id']}")
+    assert found["emails"] == [{"type": "work", "value": "marie@example.com"}]
+    assert found["name"]["givenName"] == "Marie"
+    assert found[ENTERPRISE]["department"] == "R&D"
+    assert found[ENTERPRISE]["manager"]["value"] == boss
+    rows = corp.store.rows("SELECT name, email FROM plain_account WHERE login = 'marie'")
+    assert rows == [("Marie", "marie@example.com")]
+    corp.patch(f"/Users/{person['id']}", {"op": "Replace", "path": f"{ENTERPRISE}:manager", "value": ""})
+    assert "manager" not in corp.body("GET", f"/Users/{person['id']}").get(ENTERPRISE, {})
+
+
+def test_versions_guard_against_lost_changes(corp: Directory) -> None:
+    """ETags: read unless changed, change unless changed; what changes nothing is no new version."""
+    made = corp.ask("POST", "/Users", {"schemas": [USER], "userName": "marie"})
+    tag, path = made.headers["ETag"], f"/Users/{(made.body or {})['id']}"
+    assert made.headers["Location"].endswith(path)
+    assert corp.ask("GET", path, if_none_match=tag).status == 304
+    change = {"schemas": [PATCH], "Operations": [{"op": "replace", "path": "title", "value": "Dr"}]}
+    changed = corp.ask("PATCH", path, change, if_match=tag)
+    assert changed.status == 200
+    assert changed.headers["ETag"] != tag
+    assert corp.ask("PATCH", path, change, if_match=tag).status == 412
+    assert corp.ask("PUT", path, {"schemas": [USER], "userName": "x"}, if_match=tag).status == 412
+    assert corp.ask("DELETE", path, if_match=tag).status == 412
+    assert corp.ask("PATCH", path, change).headers["ETag"] == changed.headers["ETag"]
+    assert corp.ask("GET", path, if_none_match=tag).status == 200
+
+
+def test_replacing_leaves_out_what_is_left_out(corp: Directory) -> None:
+    """PUT is the whole resource; what is ours to say stays."""
+    person = corp.add("marie", title="Dr", displayName="Marie")
+    path = f"/Users/{person['id']}"
+    found = corp.body("PUT", path, {**person, "title": None, "userName": "marie2"})
+    assert ("title" in found, found["userName"], found["id"]) == (False, "marie2", person["id"])
+    assert corp.account("marie2")[1]
+
+
+def test_attributes_are_chosen(corp: Directory) -> None:
+    """Those wanted, or all but those not wanted; id and schemas always."""
+    person = corp.add("marie", title="Dr", displayName="Marie")
+    path = f"/Users/{person['id']}"
+    assert set(corp.body("GET", f"{path}?attributes=title")) == {"schemas", "id", "title"}
+    assert "title" not in corp.body("GET", f"{path}?excludedAttributes=title")
+    found = corp.body("GET", "/Users?attributes=userName")["Resources"]
+    assert set(found[0]) == {"schemas", "id", "userName"}
+
+
+def test_member_that_is_nobody_is_none(corp: Directory) -> None:
+    """No error, as clients expect; but the answer shows who is one, and the trail that somebody was not."""
+    marie = corp.add("marie")["id"]
+    path = f"/Groups/{corp.group('Sales', 'nobody', marie)['id']}"
+    assert [one["value"] for one in corp.body("GET", path)["members"]] == [marie]
+    events = corp.store.rows("SELECT count(*) FROM plain_event WHERE name = 'scim.group-member-unknown'")
+    assert events == [(1,)]
+
+
+def test_all_kinds_are_searched_at_once(corp: Directory) -> None:
+    """From the root; what a kind does not have is false of it, and pages go on from one kind to the next."""
+    marie = corp.add("marie", displayName="A")["id"]
+    corp.clock.advance(timedelta(seconds=1))
+    corp.add("zoe", displayName="B")
+    corp.group("A", marie)
+    wanted = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]}
+    found = corp.body("POST", "/.search", {**wanted, "filter": 'displayName eq "a"'})
+    assert [one["meta"]["resourceType"] for one in found["Resources"]] == ["User", "Group"]
+    found = corp.body("POST", "/.search", {**wanted, "filter": 'not (userName eq "marie")'})
+    assert [one["displayName"] for one in found["Resources"]] == ["B", "A"]
+    found = corp.body(
+        "POST", "/.search", {**wanted, "startIndex": 2, "count": 2, "attributes": ["displayName"]}
+    )
+    assert [one["displayName"] for one in found["Resources"]] == ["B", "A"]
+    assert (found["totalResults"], found["itemsPerPage"]) == (3, 2)
+    assert corp.ask("POST", "/.search", {**wanted, "filter": 'nonsense eq "a"'}).status == 400
+    assert corp.body("GET", "/")["totalResults"] == 3
+
+
+def test_bulk_runs_operations_that_refer_to_each_other(corp: Directory) -> None:
+    """In whatever order; each has its own answer; errors stop it where that is asked."""
+    operations = [
+        {
+            "method": "POST",
+            "path": "/Groups",
+            "bulkId": "g",
+            "data": {"schemas": [GROUP], "displayName": "Sales", "members": [{"value": "bulkId:u"}]},
+        },
+        {"method": "POST", "path": "/Users", "bulkId": "u", "data": {"schemas": [USER], "userName": "marie"}},
+        {
+            "method": "PATCH",
+            "path": "/Users/bulkId:u",
+            "data": {"schemas": [PATCH], "Operations": [{"op": "add", "path": "title", "value": "Dr"}]},
+        },
+        {"method": "DELETE", "path": "/Users/none"},
+        {"method": "POST", "path": "/Users", "bulkId": "v", "data": {"schemas": [USER], "userName": "paul"}},
+    ]
+    found = corp.body("POST", "/Bulk", {"schemas": [BULK], "failOnErrors": 1, "Operations": operations})
+    assert [one["status"] for one in found["Operations"]] == ["201", "201", "200", "404"]
+    assert corp.groups("marie") == {"sales_team.group_sale_salesman"}
+    assert found["Operations"][3]["response"]["status"] == "404"
+    circle = [
+        {
+            "method": "POST",
+            "path": "/Groups",
+            "bulkId": name,
+            "data": {"schemas": [GROUP], "displayName": name, "members": [{"value": f"bulkId:{other}"}]},
+        }
+        for name, other in (("a", "b"), ("b", "a"))
+    ]
+    found = corp.body("POST", "/Bulk", {"schemas": [BULK], "Operations": circle})
+    assert [one["status"] for one in found["Operations"]] == ["409", "409"]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"schemas": [BULK]},
+        {"schemas": ["x"], "Operations": []},
+        {"schemas": [BULK], "Operations": ["x"]},
+        {"schemas": [BULK], "Operations": [{"method": "POST", "path": "/Users"}]},
+        {"schemas": [BULK], "Operations": [{"method": "GET", "path": "/Users"}]},
+        {"schemas": [BULK], "Operations": [{"method": "POST", "path": "/Bulk", "bulkId": "x"}]},
+        {"schemas": [BULK], "failOnErrors": -1, "Operations": []},
+        {"schemas": [BULK], "Operations": [{"method": "DELETE", "path": "/Users/x"}] * 1001},
+    ],
+)
+def test_bulk_that_is_none_is_refused(corp: Directory, payload: Any) -> None:
+    """Before any operation runs."""
+    assert corp.ask("POST", "/Bulk", payload).status in (400, 413)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/Users", b"{", 400),
+        ("POST", "/Users", b"[]", 400),
+        ("POST", "/Users", b'{"userName": NaN}', 400),
+        ("POST", "/Users", b"[" * 100_000, 400),
+        ("POST", "/Users", b" " * (1 << 20) + b"{}", 413),
+        ("POST", "/Users", {"schemas": [USER]}, 400),
+        ("POST", "/Users", {"schemas": [GROUP], "userName": "x"}, 400),
+        ("POST", "/Users", {"schemas": [USER], "userName": "x", "active": "maybe"}, 400),
+        ("POST", "/Groups", {"schemas": [GROUP], "displayName": "x", "members": [{"type": "Group"}]}, 400),
+        ("PATCH", "/Users/x", {"schemas": [PATCH], "Operations": []}, 400),
+        ("PATCH", "/Users/x", {"schemas": [PATCH], "Operations": [{"op": "destroy"}]}, 400),
+        ("GET", "/Users/'; DROP TABLE x", None, 404),
+        ("GET", "/Nonsense", None, 404),
+        ("GET", "/Me", None, 501),
+        ("POST", "/Schemas", {}, 405),
+        ("DELETE", "/Users", None, 405),
+        ("GET", "/Schemas?filter=x", None, 403),
+    ],
+)
+def test_request_that_is_wrong_has_an_answer(
+    corp: Directory, method: str, path: str, body: Any, status: int
+) -> None:
+    """With the status the standard has for it, and an error in its form."""
+    answer = corp.ask(method, path, body)
+    assert answer.status == status
+    assert (answer.body or {})["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
+
+
+def test_body_of_another_type_is_refused(corp: Directory) -> None:
+    """Forms and XML are none of SCIM."""
+    assert corp.ask("POST", "/Users", b"userName=x", content_type="text/plain").status == 415
+
+
+def test_directory_that_is_switched_off_changes_nothing(corp: Directory, world: Any) -> None:
+    """Its token still says who it is; that is all."""
+    person = corp.add("marie")
+    world.provider(kind="scim", id="corp", label="Corp", enabled=False)
+    assert corp.patch(f"/Users/{person['id']}", *LEAVING["okta"]).status == 403
+    assert corp.account("marie")[1]
+
+
+def test_service_describes_itself(corp: Directory) -> None:
+    """What it can do, which kinds there are, and their schemas."""
+    config = corp.body("GET", "/ServiceProviderConfig")
+    for feature in ("patch", "bulk", "filter", "sort", "etag"):
+        assert config[feature]["supported"] is True
+    kinds = {one["name"]: one for one in corp.body("GET", "/ResourceTypes")["Resources"]}
+    assert set(kinds) == {"User", "Group"}
+    schemas = {one["id"] for one in corp.body("GET", "/Schemas")["Resources"]}
+    assert schemas == {USER, GROUP, ENTERPRISE}
+    for id_ in schemas:
+        assert corp.body("GET", f"/Schemas/{id_}")["id"] == id_
+
+
+def test_domain_that_is_not_the_directorys_is_refused(corp: Directory, world: Any) -> None:
+    """A provider speaks for its mail domains only."""
+    world.provider(kind="scim", id="corp", label="Corp", domains=["example.com"])
+    corp.add("marie@example.com")
+    answer = corp.ask("POST", "/Users", {"schemas": [USER], "userName": "eve@evil.example"})
+    assert scim_type(answer) == (400, "invalidValue")
+
+
+def test_token_is_shown_once_and_ends(corp: Directory) -> None:
+    """It is kept as a digest, found by its prefix, and worth nothing after its end or revocation."""
+    with corp.store.transaction() as tx:
+        token = make(tx, "corp", corp.clock.now(), days=10)
+        second = make(tx, "corp", corp.clock.now(), days=365)
+        assert [one.prefix for one in tokens(tx)] == [token[:14], second[:14]]
+        with pytest.raises(TokenRefused):
+            make(tx, "corp", corp.clock.now(), days=366)
+        with pytest.raises(NoSuchProvider):
+            make(tx, "none", corp.clock.now())
+    assert token not in str(corp.store.rows("SELECT * FROM vallum.scim_token"))
+    assert authenticate(corp.store, token, corp.clock.now()) == "corp"
+    for wrong in (token[:-1], token + "x", token.upper(), "", "vscim_", second[:14] + token[14:]):
+        assert authenticate(corp.store, wrong, corp.clock.now()) is None
+    corp.clock.advance(timedelta(days=10))
+    assert authenticate(corp.store, token, corp.clock.now()) is None
+    assert authenticate(corp.store, second, corp.clock.now()) == "corp"
+    with corp.store.transaction() as tx:
+        revoke(tx, second)
+        with pytest.raises(TokenRefused):
+            revoke(tx, second)
+    assert authenticate(corp.store, second, corp.clock.now()) is None

@@ -1,0 +1,163 @@
+"""Accounts as directories see them: within one transaction, and never more than a directory may."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.identity.conftest import Maker
+from tests.identity.world import GOOD, World, client
+from vallum.identity.accounts_port import Accounts, Person
+from vallum.identity.directories import DirectoryAccounts
+from vallum.identity.errors import AccountTaken, LinkRefused, UnknownAccount
+from vallum.identity.sign_in import Refused, SignedIn
+
+
+def _port(world: World) -> Accounts:
+    return DirectoryAccounts(world.identity.base)
+
+
+def test_directory_makes_finds_and_describes_accounts(world: World) -> None:
+    """By id, login and address; two with one address are nobody."""
+    port = _port(world)
+    with world.store.transaction() as tx:
+        made = port.create(tx, Person("Marie", "Marie L", "m@example.com"), "scim")
+        assert (
+            port.find(tx, made.id)
+            == port.find_login(tx, "MARIE")
+            == port.find_email(tx, "M@example.com")
+            == made
+        )
+        port.update(tx, made.id, Person("marie2", "", None))
+        assert port.person(tx, made.id) == Person("marie2", "marie2", None)
+        port.create(tx, Person("a", "", "x@example.com"), "scim")
+        port.create(tx, Person("b", "", "x@example.com"), "scim")
+        assert port.find_email(tx, "x@example.com") is None
+        assert port.find(tx, 999) is None
+
+
+def test_taken_login_is_an_error_and_the_transaction_goes_on(world: World) -> None:
+    """The rest of a synchronisation is not lost."""
+    port = _port(world)
+    with world.store.transaction() as tx:
+        made = port.create(tx, Person("marie"), "scim")
+        other = port.create(tx, Person("paul"), "scim")
+        with pytest.raises(AccountTaken):
+            port.create(tx, Person("MARIE"), "scim")
+        with pytest.raises(AccountTaken):
+            port.update(tx, other.id, Person("marie"))
+        with pytest.raises(UnknownAccount):
+            port.update(tx, 999, Person("x"))
+        assert port.find_login(tx, "marie") == made
+
+
+@pytest.mark.asvs("7.4.2")
+def test_leaving_the_directory_ends_everything_with_its_transaction(world: World) -> None:
+    """Not before it is committed, and all of it then."""
+    port, account = _port(world), world.person()
+    token = world.sign_in().token
+    world.identity.passwords.send_link(account, by="admin")
+    link = world.link_in_mail()
+    check = world.identity.base.sessions.check
+
+    def half() -> None:
+        with world.store.transaction() as tx:
+            port.deactivate(tx, account.id, "scim")
+            raise RuntimeError("the directory went away")
+
+    with pytest.raises(RuntimeError):
+        half()
+    assert check(token, world.clock.now()) is not None
+    with world.store.transaction() as tx:
+        port.deactivate(tx, account.id, "scim")
+    assert check(token, world.clock.now()) is None
+    assert isinstance(world.identity.sign_in.password("marie", GOOD, client()), Refused)
+    with pytest.raises(LinkRefused):
+        world.identity.passwords.look(link)
+
+
+@pytest.mark.parametrize("source", ["scim", "administrator"])
+def test_directory_does_not_open_what_an_administrator_shut(world: World, source: str) -> None:
+    """Whatever it calls itself; its own it may."""
+    port, account = _port(world), world.person()
+    world.identity.deactivate(account, by=None)
+    with world.store.transaction() as tx, pytest.raises(UnknownAccount):
+        port.activate(tx, account.id, source)
+    world.identity.activate(account, by=None)
+    with world.store.transaction() as tx:
+        port.deactivate(tx, account.id, source)
+        port.activate(tx, account.id, source)
+    assert world.identity.base.accounts.get(account.id).active
+
+
+def test_administrators_word_stands_above_the_directorys(world: World) -> None:
+    """Shut by the directory, then by hand: the directory cannot open it any more."""
+    port, account = _port(world), world.person()
+    with world.store.transaction() as tx:
+        port.deactivate(tx, account.id, "scim")
+    world.identity.deactivate(account, by=None)
+    with world.store.transaction() as tx, pytest.raises(UnknownAccount):
+        port.activate(tx, account.id, "scim")
+
+
+def test_directory_sets_its_groups(world: World) -> None:
+    """And sees its own only."""
+    port, account = _port(world), world.person()
+    world.identity.give_group(account, "a.by_hand", by=None)
+    with world.store.transaction() as tx:
+        port.set_groups(tx, account.id, frozenset({"a.x", "a.y"}), "scim")
+        assert port.groups(tx, account.id, "scim") == {"a.x", "a.y"}
+        port.set_groups(tx, account.id, frozenset(), "scim")
+        assert port.groups(tx, account.id, "direct") == {"a.by_hand"}
+    assert world.kinds().count("group.taken") == 2
+
+
+def test_source_ends_the_sessions_it_began_and_the_steps_too(world: World) -> None:
+    """One by its name there, all of the source, or all."""
+    port, account = _port(world), world.person()
+    external = world.identity.sign_in.external
+
+    def begun(source: str, sid: str) -> str:
+        done = external(account, client(), provider=source, methods=["sso"], provider_session=sid)
+        assert isinstance(done, SignedIn)
+        return done.token
+
+    one, two, other, own = begun("a", "1"), begun("a", "2"), begun("b", "1"), world.sign_in().token
+    check = world.identity.base.sessions.check
+
+    def alive() -> list[bool]:
+        return [check(token, world.clock.now()) is not None for token in (one, two, other, own)]
+
+    with world.store.transaction() as tx:
+        assert port.end_provider_session(tx, "a", "1", "logout") == 1
+    assert alive() == [False, True, True, True]
+    with world.store.transaction() as tx:
+        assert port.end_sessions(tx, "logout", account_id=account.id, source="b", sid="9") == 0
+        assert port.end_sessions(tx, "logout", account_id=account.id, source="a") == 1
+    assert alive() == [False, False, True, True]
+    with world.store.transaction() as tx:
+        assert port.end_sessions(tx, "left", account_id=account.id) == 2
+    assert alive() == [False] * 4
+
+
+@pytest.mark.parametrize(
+    ("allowed", "login", "tied"),
+    [
+        (False, "paul", None),
+        (True, "paul", 4),
+        (True, "admin", None),
+        (True, "__system__", None),
+        (True, "new", None),
+    ],
+)
+def test_directory_ties_accounts_to_users_only_where_it_may(
+    new_world: Maker, allowed: bool, login: str, tied: int | None
+) -> None:
+    """Never to the superuser or an administrator, whatever login it says."""
+    world = new_world(link_users=allowed)
+    world.groups.logins = {"paul": 4, "admin": 2, "__system__": 1}
+    world.groups.of = {2: frozenset({"base.group_system"})}
+    with world.store.transaction() as tx:
+        made = _port(world).create(tx, Person(login), "scim")
+        again = _port(world).create(tx, Person(login + "2"), "scim")
+    assert world.identity.base.accounts.get(made.id).user_id == tied
+    assert world.identity.base.accounts.get(again.id).user_id is None

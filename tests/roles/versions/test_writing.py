@@ -1,0 +1,7 @@
+"""Writing, on PostgreSQL 15, 16 and 17."""
+
+import pytest
+
+from tests.roles.test_writing import *  # noqa: F403 - the same tests, on other servers
+
+pytestmark = pytest.mark.slow

@@ -1,0 +1,393 @@
+"""Pages of accounts over a real server: who is let in, what forged requests get, what strangers learn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from time import sleep
+from typing import Any
+
+import httpx
+import pyotp
+import pytest
+
+from tests.identity.world import GOOD
+from tests.support.installation import Installation
+from vallum.identity.keys.scope import Scope
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+@pytest.fixture
+def browser(installation: Installation) -> Iterator[httpx.Client]:
+    """A browser without scripts, with cookies."""
+    with installation.server.client(follow_redirects=False) as client:
+        yield client
+
+
+def _tag(page: httpx.Response) -> str:
+    found = re.search(r'name="form" content="([0-9a-f]{64})"', page.text)
+    assert found, page.text
+    return found[1]
+
+
+def _post(
+    browser: httpx.Client, path: str, fields: dict[str, str], *, at: str | None = None
+) -> httpx.Response:
+    tag = _tag(browser.get(at or "/account/sign-in"))
+    return browser.post(path, data={"form": tag, **fields}, headers={"sec-fetch-site": "same-origin"})
+
+
+def _sign_in(browser: httpx.Client, login: str, password: str = GOOD, **more: str) -> httpx.Response:
+    return _post(browser, "/account/sign-in", {"login": login, "password": password, **more})
+
+
+def test_person_signs_in_sees_the_account_and_signs_out(
+    installation: Installation, browser: httpx.Client
+) -> None:
+    """And then there is no way back."""
+    installation.person("page-marie", user_id=3)
+    done = _sign_in(browser, "page-marie")
+    assert (done.status_code, done.headers["location"]) == (303, "/account/security")
+    page = browser.get("/account/security")
+    assert page.status_code == 200
+    assert "page-marie@example.com" in page.text
+    assert "trading.group_sale_salesman" in page.text
+    assert _post(browser, "/account/sign-out", {}, at="/account/security").status_code == 303
+    again = browser.get("/account/security")
+    assert again.headers["location"].startswith("/account/sign-in")
+
+
+@pytest.mark.asvs("6.3.8")
+def test_refusals_of_unknown_wrong_and_shut_are_the_same_to_the_byte(
+    installation: Installation, browser: httpx.Client
+) -> None:
+    """Status, headers and body, but for what changes with every answer."""
+    installation.person("same-1")
+    gone = installation.person("same-2")
+    installation.identity.deactivate(gone, by=None)
+
+    def seen(login: str, password: str) -> tuple[int, list[str], str]:
+        answer = _sign_in(browser, login, password)
+        return (
+            answer.status_code,
+            sorted(name for name in answer.headers if name != "set-cookie"),
+            answer.text.replace(login, "LOGIN"),
+        )
+
+    answers = [seen("same-1", "wrong-horse-battery"), seen("nobody", GOOD), seen("same-2", GOOD)]
+    assert answers[0][0] == 401
+    assert answers[0] == answers[1] == answers[2]
+
+
+@pytest.mark.asvs("3.4.2", "3.4.3", "3.4.4", "3.4.5", "3.4.6", "3.3.1", "3.3.4")
+def test_pages_run_no_script_but_our_own(installation: Installation, browser: httpx.Client) -> None:
+    """Headers, cookies, and no inline script or style in any page."""
+    installation.person("page-head", group="base.group_system")
+    _sign_in(browser, "page-head")
+    for path in (
+        "/account/sign-in",
+        "/account/security",
+        "/account/users",
+        "/account/keys",
+        "/account/requests",
+    ):
+        page = browser.get(path, headers={"origin": "https://evil.example"})
+        assert page.status_code == 200, path
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert page.headers["x-content-type-options"] == "nosniff"
+        assert not [name for name in page.headers if name.startswith("access-control")]
+        assert page.headers["cache-control"] == "no-store"
+        assert not re.search(r"<script(?![^>]*src=)|\son\w+=|style=|javascript:", page.text)
+    for line in browser.get("/account/sign-in").headers.get_list("set-cookie"):
+        assert line.startswith("__Host-")
+        assert "HttpOnly" in line
+        assert "Secure" in line
+
+
+@pytest.mark.asvs("3.5.1", "3.5.2", "3.5.3", "7.6.2")
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "none"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "same-origin", "origin": "https://evil.example"},
+        {},
+    ],
+)
+def test_form_from_elsewhere_is_refused(
+    installation: Installation, browser: httpx.Client, headers: dict[str, str]
+) -> None:
+    """With the right tag and cookies even; signing somebody in from elsewhere included."""
+    tag = _tag(browser.get("/account/sign-in"))
+    fields = {"form": tag, "login": "x", "password": "y"}
+    assert browser.post("/account/sign-in", data=fields, headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("tag", ["", "0" * 64, "own"])
+def test_form_without_the_tag_of_the_browser_is_refused(
+    installation: Installation, browser: httpx.Client, tag: str
+) -> None:
+    """A tag that was made for somebody else is none."""
+    with installation.server.client() as other:
+        foreign = _tag(other.get("/account/sign-in"))
+    browser.get("/account/sign-in")
+    done = browser.post(
+        "/account/sign-in",
+        data={"form": foreign if tag == "own" else tag, "login": "x", "password": "y"},
+        headers={"sec-fetch-site": "same-origin"},
+    )
+    assert done.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["/account/sign-out", "/account/password", "/account/users", "/account/sessions/end"]
+)
+def test_nothing_is_changed_by_a_get(installation: Installation, browser: httpx.Client, path: str) -> None:
+    """An image on a foreign page does nothing."""
+    installation.person(f"page-get-{abs(hash(path))}")
+    _sign_in(browser, f"page-get-{abs(hash(path))}")
+    assert browser.get(path).status_code in (403, 405)
+    assert browser.get("/account/security").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "/\tevil",
+        "javascript:alert(1)",
+        "/a//evil.example",
+        "/%0d%0aset-cookie:x=y\r\nx",
+        "@evil.example",
+        "",
+        "account",
+        "/account@evil.example\\",
+    ],
+)
+@pytest.mark.asvs("3.7.2")
+def test_nobody_is_sent_elsewhere(installation: Installation, browser: httpx.Client, target: str) -> None:
+    """Whatever a link says to go on to."""
+    login = f"go-{abs(hash(target))}"
+    installation.person(login)
+    done = _sign_in(browser, login, next=target)
+    assert done.status_code == 303
+    assert re.fullmatch(r"/[a-z][A-Za-z0-9/_\-.%?=&]*", done.headers["location"])
+
+
+def test_link_of_a_reset_does_not_follow_a_foreign_host(installation: Installation) -> None:
+    """The server answers to its own names only; a forged one gets nothing."""
+    with installation.server.client() as client:
+        for headers in ({"host": "evil.example"}, {"x-forwarded-host": "evil.example"}):
+            answer = client.get("/account/forgotten", headers=headers)
+            assert "evil.example" not in answer.text
+            assert answer.status_code in (421, 200)
+            assert (answer.status_code == 200) is ("host" not in headers)
+
+
+@pytest.mark.asvs("6.3.2", "7.2.4")
+def test_cookie_before_the_second_factor_is_no_session(
+    installation: Installation, browser: httpx.Client
+) -> None:
+    """The password alone shows nothing; the code opens a session under a new token."""
+    from vallum.identity import Client
+
+    account = installation.person("page-two")
+    factors, now = installation.identity.factors, installation.identity.base.now
+    new = factors.begin_totp(account)
+    app = pyotp.TOTP(new.secret)
+    factors.finish_totp(account, new.ticket, app.at(now()), Client(address="192.0.2.1"))
+    done = _sign_in(browser, "page-two")
+    assert done.headers["location"] == "/account/factor"
+    step = browser.cookies["__Host-vallum-step"]
+    assert "__Host-vallum" not in browser.cookies
+    assert browser.get("/account/security").headers["location"].startswith("/account/sign-in")
+    with installation.server.client(cookies={"__Host-vallum": step}) as thief:
+        assert thief.get("/account/security").status_code == 303
+    wrong = _post(browser, "/account/factor", {"code": "000000"}, at="/account/factor")
+    assert wrong.status_code == 401
+    right = _post(
+        browser, "/account/factor", {"code": app.at(now() + timedelta(seconds=30))}, at="/account/factor"
+    )
+    assert right.headers["location"] == "/account/security"
+    assert browser.cookies["__Host-vallum"] != step
+
+
+@pytest.mark.asvs("8.2.1", "8.2.2", "8.3.1")
+@pytest.mark.parametrize("path", ["/account/users", "/account/users/1", "/account/keys"])
+def test_pages_of_administrators_are_for_them(
+    installation: Installation, browser: httpx.Client, path: str
+) -> None:
+    """Hidden in the menu, and refused at the door; for strangers there is only the sign-in."""
+    login = f"page-plain-{path.count('/')}{len(path)}"
+    installation.person(login)
+    assert browser.get(path).headers["location"].startswith("/account/sign-in")
+    _sign_in(browser, login)
+    assert 'href="/account/users"' not in browser.get("/account/security").text
+    assert browser.get(path).status_code == 403
+
+
+def test_administrator_looks_after_accounts(installation: Installation, browser: httpx.Client) -> None:
+    """Make, give a group, end sessions, shut; each shows at once."""
+    installation.person("page-admin", group="base.group_system")
+    _sign_in(browser, "page-admin")
+    users = "/account/users"
+    made = _post(browser, users, {"login": "page-new", "kind": "person"}, at=users)
+    assert made.status_code == 303
+    here = made.headers["location"]
+    _post(browser, here, {"act": "give-group", "group": "base.group_user"}, at=here)
+    assert "base.group_user" in browser.get(here).text
+    assert "no mail address" in _post(browser, here, {"act": "reset"}, at=here).text
+    _post(browser, here, {"act": "deactivate"}, at=here)
+    assert "shut" in browser.get(here).text
+    assert "page-new" in browser.get(users + "?q=PAGE-NEW").text
+    assert _post(browser, users, {"login": "page-new"}, at=users).status_code == 400
+
+
+def test_key_is_made_shown_once_and_works_within_its_scope(
+    installation: Installation, browser: httpx.Client
+) -> None:
+    """On the page and then over the API; a write is refused, and after revoking everything."""
+    installation.person("page-keys", group="base.group_system")
+    installation.identity.create_account("page-robot", by=None, kind="service", user_id=4)
+    service = installation.identity.base.accounts.find("page-robot")
+    _sign_in(browser, "page-keys")
+    fields = {"service": str(service.id), "name": "sync", "models": "crm.lead", "may_read": "1", "days": "30"}
+    page = _post(browser, "/account/keys", fields, at="/account/keys")
+    found = re.search(r'id="made">(vlm_[^<]+)<', page.text)
+    assert found
+    key = found[1]
+    assert key not in browser.get("/account/keys").text
+    with installation.server.client(headers={"authorization": f"Bearer {key}"}) as program:
+        assert program.post("/json/2/crm.lead/search", json={"domain": []}).status_code == 200
+        assert program.post("/json/2/res.partner/search", json={"domain": []}).status_code == 403
+        assert program.post("/json/2/crm.lead/create", json={"vals_list": [{}]}).status_code == 403
+        leaked = _post(browser, "/account/leaked", {"key": key}, at="/account/leaked")
+        assert "revoked" in leaked.text
+        assert program.post("/json/2/crm.lead/search", json={"domain": []}).status_code == 401
+    assert key not in installation.server.log.read_text()
+
+
+def test_password_of_an_account_works_over_the_api_until_it_is_shut(installation: Installation) -> None:
+    """By JSON-RPC, as Odoo's clients speak it; refused at the next call."""
+    account = installation.person("diego", user_id=6)
+    with installation.server.client() as client:
+        database = installation.server.database
+        found = installation.server.rpc(client, "common", "login", database, "diego", GOOD)
+        assert found["result"] == 6
+        args: tuple[Any, ...] = (database, 6, GOOD, "crm.lead", "search", [[]])
+        assert "result" in installation.server.rpc(client, "object", "execute_kw", *args)
+        installation.identity.deactivate(account, by=None)
+        assert "error" in installation.server.rpc(client, "object", "execute_kw", *args)
+
+
+def _key(installation: Installation, login: str, user_id: int) -> tuple[Any, dict[str, str]]:
+    identity = installation.identity
+    service = identity.create_account(login, by=None, kind="service", user_id=user_id)
+    made = identity.make_key(service, "test", Scope.parse(["crm.*"], ["read"]), days=1, by=None)
+    return service, {"authorization": f"Bearer {made.text}"}
+
+
+@pytest.mark.asvs("8.3.2")
+def test_group_that_is_given_and_taken_holds_within_a_second(installation: Installation) -> None:
+    """In the running server, without anyone starting anything anew."""
+    service, headers = _key(installation, "page-lead", 3)
+    with installation.server.client(headers=headers) as program:
+
+        def count() -> int:
+            return int(program.post("/json/2/crm.lead/search_count", json={"domain": []}).json())
+
+        def becomes(wanted: Callable[[int], bool]) -> bool:
+            for _ in range(100):
+                if wanted(count()):
+                    return True
+                sleep(0.1)
+            return False
+
+        own = count()
+        installation.identity.give_group(service, "trading.group_sale_manager", by=None)
+        assert becomes(lambda found: found > own)
+        installation.identity.take_group(service, "trading.group_sale_manager", by=None)
+        assert becomes(lambda found: found == own)
+
+
+@pytest.mark.asvs("8.4.1")
+def test_companies_are_kept_apart(installation: Installation) -> None:
+    """A user of one company sees nothing of another, even by naming it."""
+    _, headers = _key(installation, "page-company", 7)
+    with installation.server.client(headers=headers) as program:
+        ask = {"domain": [], "fields": ["company_id"]}
+        found = program.post("/json/2/crm.lead/search_read", json=ask).json()
+        assert {record["company_id"][0] for record in found if record["company_id"]} == {2}
+        foreign = {**ask, "context": {"allowed_company_ids": [1]}}
+        assert program.post("/json/2/crm.lead/search_read", json=foreign).status_code == 403
+
+
+@pytest.mark.asvs("16.2.5")
+def test_secrets_are_in_no_log(installation: Installation, browser: httpx.Client) -> None:
+    """Neither password, nor token, cookie, tag or link."""
+    installation.person("page-log")
+    _sign_in(browser, "page-log")
+    _sign_in(browser, "page-log", "a-canary-never-seen")
+    browser.get("/account/reset?token=canary-in-query")
+    log = installation.server.log.read_text()
+    secrets = [GOOD, "a-canary-never-seen", "canary-in-query", *browser.cookies.values()]
+    assert not [secret for secret in secrets if secret and secret in log]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/account/nothing",
+        "/account/users/0",
+        "/account/users/99999999999999999999",
+        "/account/static/../web.py",
+        "/account/static/x",
+    ],
+)
+def test_paths_that_are_not_there_are_not_there(
+    installation: Installation, browser: httpx.Client, path: str
+) -> None:
+    """Quietly."""
+    assert browser.get(path).status_code in (303, 403, 404)
+
+
+def test_broken_forms_are_refused_quietly(installation: Installation, browser: httpx.Client) -> None:
+    """No answer of 500, whatever is sent."""
+    tag = _tag(browser.get("/account/sign-in"))
+    own = {"sec-fetch-site": "same-origin"}
+    for body in (
+        b"",
+        b"\xff\xfe",
+        b"a=1&" * 5000,
+        f"form={tag}&form={tag}".encode(),
+        f"form={tag}&login=%ff%00".encode(),
+    ):
+        done = browser.post("/account/sign-in", content=body, headers={**own, **FORM})
+        assert done.status_code in (401, 403), body[:40]
+    for path in (
+        "/account/passkey",
+        "/account/strength",
+        "/account/passkey/options",
+        "/account/enrol/passkey",
+    ):
+        for body in (
+            b"",
+            b"[]",
+            b'{"ticket": [1], "answer": {"id": 7}}',
+            b'{"password": {"x": 1}}',
+            b"{" * 100_000,
+        ):
+            done = browser.post(
+                path, content=body, headers={**own, "x-form": tag, "content-type": "application/json"}
+            )
+            assert done.status_code < 500, (path, body[:40])
