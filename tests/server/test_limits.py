@@ -114,7 +114,7 @@ def limited(request: pytest.FixtureRequest, odoo18: OdooReference, store: str) -
         "api_rate": 60,
         "api_burst": 20,
         "trusted_proxies": "127.0.0.1",
-        "addresses": "user admin 192.0.2.0/24 127.0.0.1,group base.group_portal !203.0.113.9,key 77 10.0.0.0/8",
+        "addresses": "user admin 192.0.2.0/24 127.0.0.1,group base.group_portal !203.0.113.9",
     }
     with (
         temporary_folder() as folder,
