@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -103,7 +104,8 @@ def test_waiting_lets_the_next_through() -> None:
 def limited(request: pytest.FixtureRequest, odoo18: OdooReference, store: str) -> Iterator[Odoo]:
     """A server with the limits that are the default, two workers, and address lists."""
     server = request.getfixturevalue("pg_server")
-    dsn = server.create_database("limited", template=odoo18.template)
+    name = f"limited_{os.getpid()}"
+    dsn = server.create_database(name, template=odoo18.template)
     key = odoo_key(dsn, "demo")
     settings = {
         "registry": odoo18.registry,
@@ -112,15 +114,14 @@ def limited(request: pytest.FixtureRequest, odoo18: OdooReference, store: str) -
         "api_rate": 60,
         "api_burst": 20,
         "trusted_proxies": "127.0.0.1",
-        "addresses": "user admin 192.0.2.0/24 127.0.0.1,group base.group_portal !203.0.113.9,"
-        "key 77 10.0.0.0/8",
+        "addresses": "user admin 192.0.2.0/24 127.0.0.1,group base.group_portal !203.0.113.9",
     }
     with (
         temporary_folder() as folder,
         serving(folder, dsn=dsn, store=store, settings=settings, workers=2) as running,
     ):
         yield Odoo(running, key)
-    server.drop_database("limited")
+    server.drop_database(name)
 
 
 def _sign_in(server: Server, client: httpx.Client, login: str, password: str, address: str) -> httpx.Response:
