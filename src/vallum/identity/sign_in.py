@@ -140,7 +140,7 @@ class SignIn:
         )
         if base.foreign is not None:
             # Asked of everyone, so that those with an account of their own take no less time; where nothing
-            # is to be learned, with nobody's password, so that it takes as long and confirms no guess.
+            # is to be learned, with a password that is nobody's: it takes as long and confirms no guess.
             asked = new_token() if reservation.shut or elsewhere else password
             verdict = base.foreign.password(login, asked, client)
             if account is None or account.source == FOREIGN:
