@@ -112,7 +112,8 @@ def limited(request: pytest.FixtureRequest, odoo18: OdooReference, store: str) -
         "api_rate": 60,
         "api_burst": 20,
         "trusted_proxies": "127.0.0.1",
-        "addresses": "user admin 192.0.2.0/24 127.0.0.1,group base.group_user !203.0.113.9,key 77 10.0.0.0/8",
+        "addresses": "user admin 192.0.2.0/24 127.0.0.1,group base.group_portal !203.0.113.9,"
+        "key 77 10.0.0.0/8",
     }
     with (
         temporary_folder() as folder,
@@ -185,5 +186,5 @@ def test_addresses_are_allowed_and_denied(limited: Odoo) -> None:
             call(2, "admin", "198.51.100.77").json()["error"]["data"]["name"] == "odoo.exceptions.AccessError"
         )
         for denied in ("203.0.113.9", "::ffff:203.0.113.9", "::ffff:cb00:7109"):
-            answer = call(6, "demo", denied).json()
+            answer = call(7, "portal", denied).json()
             assert answer["error"]["data"]["name"] == "odoo.exceptions.AccessError", denied

@@ -66,8 +66,8 @@ def test_changes_reach_all_workers(two: tuple[Server, str, str]) -> None:
 
         def after(statement: str, expected: int) -> None:
             database.execute(statement.encode())
-            # A second, and the time that sixteen calls take on a machine that others use as well.
-            assert _until(lambda: set(_statuses(server, key, *search)) == {expected}, 4), statement
+            # How soon is measured by `bench serve`; here, that it happens, on a machine others use too.
+            assert _until(lambda: set(_statuses(server, key, *search)) == {expected}, 60), statement
 
         model = "(SELECT id FROM ir_model WHERE model = 'crm.lead')"
         after(f"UPDATE ir_model_access SET perm_read = false WHERE model_id = {model}", 403)
@@ -101,14 +101,14 @@ def test_record_that_a_rule_reads_counts_at_once(two: tuple[Server, str, str]) -
                     for _ in range(4)
                 ]
 
-        assert _until(lambda: found() == [[]] * 4, 5)
+        assert _until(lambda: found() == [[]] * 4, 60)
         for code in ("FR", "BE"):
             database.execute(
                 b"UPDATE res_partner p SET ref = %s FROM res_users u"
                 b" WHERE u.partner_id = p.id AND u.login = 'demo'",
                 (code,),
             )
-            assert _until(lambda code=code: all([r["code"] for r in a] == [code] for a in found()), 5), code  # type: ignore[misc]
+            assert _until(lambda code=code: all([r["code"] for r in a] == [code] for a in found()), 60), code  # type: ignore[misc]
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ def test_killed_worker_is_replaced(two: tuple[Server, str, str]) -> None:
         answered = sum(r.result() for r in running)
     assert not wrong
     assert answered > 20
-    assert _until(lambda: len(workers()) == len(before) and {p.pid for p in workers()} != before, 20)
+    assert _until(lambda: len(workers()) == len(before) and {p.pid for p in workers()} != before, 60)
     assert _answer(server, key) == expected
 
 
@@ -183,7 +183,7 @@ def test_restart_of_postgresql_is_survived(tmp_path: Path) -> None:
                 assert client.get("/readyz").status_code == 503
                 assert client.get("/healthz").status_code == 200
                 database.start()
-                assert _until(lambda: client.post(count, json={"domain": []}).status_code == 200, 15)
+                assert _until(lambda: client.post(count, json={"domain": []}).status_code == 200, 60)
                 assert client.post(count, json={"domain": []}).json() == before
                 made = client.post(f"{LEADS}/create", json={"vals_list": {"name": "after"}})
                 assert made.status_code == 200

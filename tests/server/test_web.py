@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
 import stat
@@ -17,6 +16,7 @@ from cryptography import x509
 
 from tests.server.conftest import Odoo
 from tests.support.command import run
+from tests.support.debian import program
 from vallum.kernel import FixedClock, SettingsError
 from vallum.server.addresses import Addresses, normal
 from vallum.server.tls import certificate
@@ -142,14 +142,7 @@ def test_http2_is_spoken_and_old_tls_is_not(serve18: Odoo) -> None:
 @pytest.mark.asvs("12.1.2")
 def test_sslscan_finds_nothing_old(serve18: Odoo) -> None:
     """Nothing below TLS 1.2, no CBC, no renegotiation; forward secrecy and authenticated encryption only."""
-    scan = shutil.which("sslscan")
-    if scan is None:
-        subprocess.run(
-            ["/usr/bin/apt-get", "install", "-y", "-qq", "sslscan"], check=False, capture_output=True
-        )
-        scan = shutil.which("sslscan")
-    if scan is None:
-        pytest.skip("sslscan is not here, and cannot be installed")
+    scan = program("sslscan")
     found = subprocess.run(
         [scan, "--no-colour", f"localhost:{serve18.server.port}"], capture_output=True, text=True, check=True
     ).stdout

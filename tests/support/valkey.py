@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
+from tests.support.debian import program
 from tests.support.serving import free_port
 
 __all__ = ["valkey"]
@@ -41,10 +40,4 @@ def _program() -> str:
         found = shutil.which(name)
         if found:
             return found
-    subprocess.run(
-        ["/usr/bin/apt-get", "install", "-y", "-qq", "redis-server"], check=False, capture_output=True
-    )
-    found = shutil.which("redis-server")
-    if found is None:
-        pytest.skip("neither Valkey nor Redis is here, and none can be installed")
-    return found
+    return program("redis-server")

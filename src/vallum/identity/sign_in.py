@@ -139,8 +139,8 @@ class SignIn:
             kept if password else None, password, imported=self._passwords.any_imported()
         )
         if base.foreign is not None:
-            # Asked of everyone, so that those with an account of their own take no less time; where nothing is
-            # to be learned, with a password that is nobody's, so that it takes as long and confirms no guess.
+            # Asked of everyone, so that those with an account of their own take no less time; where nothing
+            # is to be learned, with a password that is nobody's: it takes as long and confirms no guess.
             asked = new_token() if reservation.shut or elsewhere else password
             verdict = base.foreign.password(login, asked, client)
             if account is None or account.source == FOREIGN:

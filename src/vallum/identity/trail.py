@@ -23,6 +23,7 @@ _KINDS: Final = {
     "break-glass.used": "sign-in",
     "sign-in.refused": "sign-in-failed",
     "sign-in.locked": "sign-in-failed",
+    "sso.refused": "sign-in-failed",
     "factor.wrong": "sign-in-failed",
     "factor.locked": "sign-in-failed",
     "session.ended": "sign-out",

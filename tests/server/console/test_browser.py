@@ -33,8 +33,10 @@ PAGES: Final = (
     (
         "workshop-draft",
         "admin",
-        "/workshop/draft?try=1&kind=rule&id=0&model=crm.lead&name=New&groups=trading.group_sale_salesman"
-        "&domain=%5B%28%27priority%27,%27%3D%27,%270%27%29%5D&ops=read&op=read",
+        (
+            "/workshop/draft?try=1&kind=rule&id=0&model=crm.lead&name=New&groups=trading.group_sale_salesman"
+            "&domain=%5B%28%27priority%27,%27%3D%27,%270%27%29%5D&ops=read&op=read"
+        ),
     ),
     ("workshop-wrong", "admin", "/workshop/draft?try=1&kind=rule&id=0&model=crm.lead&domain=%5B&ops=read"),
     ("roles", "admin", "/postgres?check=now"),

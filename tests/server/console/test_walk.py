@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -48,6 +49,9 @@ def demo() -> Iterator[Demo]:
             assert process.poll() is None, log.read_text()[-3000:]
             assert time.monotonic() < until, log.read_text()[-3000:]
             time.sleep(0.2)
+        while not _answers(port):
+            assert time.monotonic() < until, log.read_text()[-3000:]
+            time.sleep(0.2)
         yield Demo(f"http://localhost:{port}", found[0])
     finally:
         process.send_signal(signal.SIGINT)
@@ -63,6 +67,13 @@ def demo() -> Iterator[Demo]:
             check=False,
             timeout=60,
         )
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 @pytest.mark.slow
