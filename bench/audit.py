@@ -286,9 +286,9 @@ def _log(size: int, *, stored: bool) -> Iterator[tuple[str, Home]]:
                 ) as copy,
             ):
                 for number in range(size):
-                    entry = _entry(number) if stored or number == size - 1 else str(number)
+                    entry = _entry(number) if stored or number == size // 3 else str(number)
                     writer.extend([leaf_hash(entry.encode())])
-                    if stored or number == size - 1:
+                    if stored or number == size // 3:
                         found_by = ("public.res_partner", str(number % 1000), "u", str(number % 50))
                         copy.write_row((number, entry, AT, *found_by))
             connection.execute("VACUUM ANALYZE vallum.audit_leaf")
@@ -310,7 +310,7 @@ def _proof(size: int) -> Row:
         times = []
         for _ in range(21):
             start = time.perf_counter()
-            bundle = prove(connection, home, size - 1)
+            bundle = prove(connection, home, size // 3)
             times.append(time.perf_counter() - start)
     took = statistics.median(times)
     return Row(
