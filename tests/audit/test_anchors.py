@@ -180,6 +180,7 @@ def test_witness_that_is_down_or_refuses_raises_an_alarm_and_is_asked_again(
     assert log.command("status", "--json").json["alarms"][0]["code"] == "audit-anchor"
 
 
+@pytest.mark.slow
 def test_witness_runs_as_a_program_of_its_own(log: Trail, tmp_path: Path, client: httpx.Client) -> None:
     """It says its address and key, remembers over a restart, and ends when it is told to."""
     log.sequence()

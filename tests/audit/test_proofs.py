@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.support.audit import Trail
+from tests.support.debian import install
 from vallum.audit.check_proof import Wrong, check, ed25519_holds
 from vallum.audit.notes import COSIGNATURE, Signer, Verifier
 from vallum.audit.proofs import CHECKER, log_key, prove
@@ -200,12 +201,7 @@ func main() {
 def go_checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program around Go's own checksum database, which tlog comes from; installed from Debian."""
     if not Path("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog").exists() or shutil.which("go") is None:
-        apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
-        subprocess.run([*apt, "update"], check=True, capture_output=True)
-        packages = ["golang-go", "golang-golang-x-mod-dev"]
-        subprocess.run(
-            [*apt, "install", "-y", "--no-install-recommends", *packages], check=True, capture_output=True
-        )
+        install("golang-go", "golang-golang-x-mod-dev")
     folder = tmp_path_factory.mktemp("go")
     (folder / "check.go").write_text(GO)
     environ = {

@@ -49,7 +49,8 @@ class OdooAuthenticator:
 
         Raises: ConnectionFailed.
         """
-        rows = self._database.rows(self._statement(), (login,))
+        # No text of PostgreSQL holds a NUL: nobody is called so.
+        rows = [] if "\0" in login else self._database.rows(self._statement(), (login,))
         user_id, stored, active, second_factor = rows[0] if len(rows) == 1 else (None, None, False, False)
         right = _matches_or_works(password, stored)
         if user_id is None or stored is None:
