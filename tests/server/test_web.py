@@ -19,6 +19,7 @@ from tests.support.command import run
 from tests.support.debian import program
 from vallum.kernel import FixedClock, SettingsError
 from vallum.server.addresses import Addresses, normal
+from vallum.server.metrics import exporter
 from vallum.server.tls import certificate
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -265,3 +266,12 @@ def test_session_ends_with_sign_out(serve18: Odoo) -> None:
         client.post("/web/session/destroy", json={"params": {}})
         client.cookies.clear()
         assert "error" in client.post(info, json={"params": {}}, headers=kept).json()
+
+
+def test_metrics_that_cannot_listen_are_an_error() -> None:
+    """Whoever asked for them is told at once, and nothing is served without them."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(SettingsError, match="metrics"), exporter(taken.getsockname()):
+            pass

@@ -58,7 +58,7 @@ def function_name(relation: str) -> str:
     """The name of a table's function, within PostgreSQL's 63 bytes.
 
     >>> function_name("public.res_users")
-    'audit_public_res_users_6a44e9ce_'
+    'audit_public_res_users_ff12724a_'
     """
     readable = "".join(c if c.isascii() and c.isalnum() else "_" for c in relation)[:46]
     return f"audit_{readable}_{hashlib.sha256(relation.encode()).hexdigest()[:8]}_"
