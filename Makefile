@@ -13,13 +13,13 @@ COMPILE := .cache/lock/bin/uv pip compile --quiet --universal --python-version 3
 	--generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint format types imports golden bench lock clean
+.PHONY: help run test test-all lint format types imports golden asvs bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## start the demonstration: PostgreSQL, example data, every part at work
-	$(BIN)/vallum demo
+	$(BIN)/vallum demo --serve
 
 test: $(VENV)/.dev ## the fast tests
 	$(PYTEST) -n $(WORKERS) -m "not slow"
@@ -45,6 +45,9 @@ golden: $(VENV)/.dev ## write the golden files anew; fails where that changes on
 	$(PYTEST) -p no:randomly -m golden --write-golden tests/golden
 	@changed=$$(git status --porcelain -- tests/golden docs) && test -z "$$changed" \
 		|| { git --no-pager diff -- tests/golden docs; echo "golden files changed:"; echo "$$changed"; exit 1; }
+
+asvs: $(VENV)/.dev ## run what proves OWASP ASVS, and write docs/reference/asvs.md
+	$(PYTEST) -n $(WORKERS) -m asvs --write-asvs
 
 bench: $(VENV)/.dev ## measure; ARGS="--quick" and the like are passed on
 	$(BIN)/python -m bench $(ARGS)

@@ -20,6 +20,9 @@ NAMES = (
     "session",
     "console",
     "values",
+    "serve",
+    "identity",
+    "audit",
 )
 
 

@@ -44,7 +44,7 @@ PAGES: Final = (
     "/data/res.partner?group=country_id",
     "/data/res.partner/10",
     "/data/sale.order",
-    "/data/sale.order/1",
+    "/data/crm.lead/5",
     "/data/res.partner?as=6",
     "/search?q=mar",
     "/me",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.asvs import Results
 from tests.support.company import company_dsn
 from tests.support.golden import Golden
 from tests.support.odoo import OdooReference, odoo_reference
@@ -26,12 +27,15 @@ _numbers = count(1)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--write-golden`, for `make golden`."""
     parser.addoption("--write-golden", action="store_true", help="write golden files instead of comparing")
+    parser.addoption("--write-asvs", action="store_true", help="write docs/reference/asvs.md")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give the run its folder; workers are told theirs."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(RunFolder(), KEY)
+        if config.getoption("--write-asvs"):
+            config.pluginmanager.register(Results())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

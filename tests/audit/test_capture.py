@@ -129,6 +129,7 @@ def test_values_of_every_kind_are_exact_whatever_the_session_is_set_to(pg_dsn: s
         assert log.one("SELECT k::text FROM kinds k") == before
 
 
+@pytest.mark.slow
 def test_value_of_100_mb_is_recorded_by_its_digest(log: Trail) -> None:
     """What is longer than 256 KiB: its length and SHA-256, never the whole of it twice."""
     log.execute("INSERT INTO customer VALUES (1, repeat('x', 104857600))", "UPDATE customer SET amount = 1")

@@ -39,6 +39,7 @@ def _write(dsn: str, writer: int, kept: Counter[int]) -> None:
                         kept[number] += 1
 
 
+@pytest.mark.slow
 def test_writers_with_savepoints_and_a_long_transaction_lose_and_double_nothing(log: Trail) -> None:
     """32 writers beside a sequencer that takes turns all the while."""
     kept: Counter[int] = Counter()
@@ -78,6 +79,7 @@ with Sequencer(sys.argv[1], Home(Path(sys.argv[2])), on_step=die).running() as w
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["copied", "committed", "tiled", "signed", "published"])
 def test_killed_at_a_step_goes_on_without_loss_and_with_one_root_a_size(log: Trail, step: str) -> None:
     """Whatever was half done is made good; no size ever has a second root."""

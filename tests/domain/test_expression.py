@@ -340,11 +340,11 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_bomb_is_refused_quickly(name: str) -> None:
     """Neither memory nor time runs out on a hostile rule."""
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ForbiddenExpression) as caught:
         evaluate(BOMBS[name], CONTEXT, where=WHERE)
     assert caught.value.where == WHERE
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 30  # a square would take minutes
 
 
 def test_rule_over_many_records_is_no_bomb() -> None:

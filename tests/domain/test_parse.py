@@ -171,14 +171,14 @@ def test_long_chain_is_wide_not_deep(sign: str) -> None:
     assert leading == following
 
 
-def test_hundred_thousand_ids_are_read_quickly() -> None:
+def test_hundred_thousand_ids_are_read() -> None:
     """Lists of ids are long in practice."""
-    start = time.perf_counter()
+    start = time.process_time()
     domain = parse([["id", "in", list(range(100_000))]])
     assert isinstance(domain, Condition)
     assert len(domain.value) == 100_000
     assert parse([["a", "=", 1]] * 100_000) == And((A,) * 100_000)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 30  # a square would take minutes
 
 
 def _nested(depth: int, outer: list[Any]) -> list[Any]:
@@ -196,10 +196,10 @@ def _alternating(depth: int) -> list[Any]:
 @pytest.mark.parametrize("build", [lambda n: _nested(n, ["a", "any"]), _alternating, lambda n: _path(n)])
 def test_deep_domain_is_refused(depth: int, build: Any) -> None:
     """Deep nesting means an error, not a crash of the process."""
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(MalformedDomain, match="deeper than 100 levels"):
         parse(build(depth), where=WHERE)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 30  # a square would take minutes
 
 
 def _path(depth: int) -> list[Any]:

@@ -136,9 +136,9 @@ def test_hierarchy_in_a_circle_ends(up: bool, found: set[int]) -> None:
 
 def test_hostile_pattern_is_matched_quickly() -> None:
     """No backtracking without end."""
-    start = time.perf_counter()
+    start = time.process_time()
     assert not is_like("a" * 5_000, tokens("%a" * 50 + "%b"))
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 30  # a square would take minutes
 
 
 def test_texts_are_printed_and_matched_as_postgresql_does(pg_dsn: str) -> None:

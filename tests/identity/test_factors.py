@@ -518,3 +518,12 @@ def test_passkey_of_a_shut_account_opens_nothing(world: World) -> None:
     ticket, options = world.identity.sign_in.ask_passkey()
     with pytest.raises(FactorRefused):
         world.identity.sign_in.passkey(ticket, device.show(options), client())
+
+
+def test_required_factor_that_was_removed_is_asked_for_at_once(world: World) -> None:
+    """No new week of grace for whoever had it taken away."""
+    account = world.person(user_id=2, groups=[ADMIN])
+    world.totp(account)
+    [factor] = world.identity.factors.of(account.id)
+    assert world.identity.remove_factor(account, "totp", factor.id, by=None)
+    _step(world.identity.sign_in.password("marie", GOOD, client()), TicketKind.ENROL)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from tests.identity.conftest import Maker
 from tests.identity.world import GOOD, World, client
 from vallum.identity.authenticator import Authenticator, Refusal
+from vallum.identity.keys.scope import Scope
 from vallum.identity.local import LocalAuthenticator
 
 
@@ -58,8 +60,6 @@ def test_account_of_no_user_may_do_nothing(world: World) -> None:
 
 def test_service_has_no_password(world: World) -> None:
     """Not even where somebody wrote one into the table: it refuses."""
-    import psycopg
-
     robot = world.service()
     with pytest.raises(psycopg.IntegrityError):
         world.store.rows("UPDATE vallum.account SET password_hash = 'x' WHERE id = %s", (robot.id,))
@@ -69,3 +69,59 @@ def test_service_has_no_password(world: World) -> None:
 def test_odd_keys_are_unknown(world: World, key: str) -> None:
     """Whatever a header holds."""
     assert LocalAuthenticator(world.identity).key(key, client()).refusal is Refusal.UNKNOWN
+
+
+@pytest.mark.asvs("16.5.3")
+def test_accounts_that_cannot_be_read_let_nobody_in(world: World) -> None:
+    """An error is no verdict: whoever asked denies."""
+    account = world.person(user_id=3)
+    key = world.identity.make_key(world.service(), "k", Scope.parse(["a.b"], ["read"]), days=1, by=None).text
+    calls = LocalAuthenticator(world.identity)
+    assert calls.password("marie", GOOD, client()).accepted
+    token = world.sign_in().token
+    world.store.rows("ALTER TABLE vallum.account RENAME TO account_away")
+    try:
+        for ask in (
+            lambda: calls.password("marie", GOOD, client()),
+            lambda: calls.key(key, client()),
+            lambda: world.identity.base.sessions.check(token, world.clock.now()),
+            lambda: world.identity.sign_in.password("marie", GOOD, client()),
+            lambda: world.identity.is_administrator(account) or world.identity.base.accounts.get(account.id),
+        ):
+            with pytest.raises(psycopg.errors.UndefinedTable):
+                ask()
+    finally:
+        world.store.rows("ALTER TABLE vallum.account_away RENAME TO account")
+
+
+def test_event_that_cannot_be_recorded_denies(world: World) -> None:
+    """No session without its record."""
+    world.person()
+
+    def fail(_: object) -> None:
+        raise RuntimeError("the trail is full")
+
+    world.identity.base.events.sinks.append(fail)
+    with pytest.raises(RuntimeError):
+        world.identity.sign_in.password("marie", GOOD, client())
+    assert world.store.rows("SELECT 1 FROM vallum.session") == []
+
+
+@pytest.mark.asvs("16.3.1")
+def test_every_attempt_is_recorded_without_a_secret(world: World) -> None:
+    """Who, whence, when, and how it ended."""
+    world.person()
+    world.identity.sign_in.password("marie", "a-canary-in-the-mine", client("198.51.100.9"))
+    world.identity.sign_in.password("nobody", "a-canary-in-the-mine", client("198.51.100.9"))
+    world.sign_in()
+    told = [
+        (e.kind, e.account_id, e.address, e.request_id)
+        for e in world.events
+        if e.kind.startswith("se") or "sign-in" in e.kind
+    ]
+    assert told == [
+        ("sign-in.refused", 1, "198.51.100.9", "r-1"),
+        ("sign-in.refused", None, "198.51.100.9", "r-1"),
+        ("session.started", 1, "192.0.2.10", "r-1"),
+    ]
+    assert "canary" not in repr(world.events)

@@ -74,6 +74,7 @@ def test_mail_arrives_whole_and_once(world: World, mailbox: tuple[Caught, int]) 
     assert world.store.rows("SELECT 1 FROM vallum.outbox WHERE message IS NOT NULL AND recipient <> ''") == []
 
 
+@pytest.mark.asvs("16.5.2")
 def test_server_that_is_down_loses_nothing_and_stops_nobody(
     world: World, mailbox: tuple[Caught, int]
 ) -> None:

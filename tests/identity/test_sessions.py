@@ -154,6 +154,17 @@ def test_confirming_with_somebody_elses_password_fails(world: World) -> None:
     assert world.identity.sign_in.confirm(token, client(), password="quite-another-secret") is None
 
 
+def test_known_device_confirms_while_the_account_is_attacked(world: World) -> None:
+    """Strangers' failures keep nobody from what needs fresh credentials."""
+    world.person()
+    signed = world.sign_in()
+    for number in range(6):
+        world.identity.sign_in.password("marie", "wrong-horse-battery", client(f"198.51.{number}.7"))
+    confirm = world.identity.sign_in.confirm
+    assert confirm(signed.token, client(), password=GOOD) is None
+    assert confirm(signed.token, client(), password=GOOD, device=signed.device) is not None
+
+
 def test_too_many_sessions_end_the_oldest(new_world: Maker) -> None:
     """So many at once as the setting says."""
     world = new_world(sessions={"most": 2})
@@ -188,6 +199,12 @@ def test_sweeping_drops_only_what_has_expired(world: World) -> None:
     token = world.sign_in().token
     assert world.identity.sweep().sessions == 1
     assert _alive(world, token)
+    for _ in range(6):
+        world.identity.sign_in.password("nobody", "wrong-horse-battery", client())
+    world.go_on(days=200)
+    swept = world.identity.sweep()
+    assert (swept.sessions, swept.devices, swept.attempts > 0) == (1, 2, True)
+    assert world.store.rows("SELECT kind FROM vallum.outbox WHERE kind = 'decoy'") == []
 
 
 @pytest.mark.asvs("3.3.1", "3.3.2", "3.3.3", "3.3.4")

@@ -875,11 +875,11 @@ def _laughs() -> str:
 )
 def test_document_types_and_entities_are_refused(folder: Folder, xml: str) -> None:
     """Nothing is expanded or fetched, however the file asks for it."""
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(MalformedPolicy) as caught:
         folder(files={"evil.xml": xml})
     assert (caught.value.where or "").startswith("security/evil.xml:1")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 30  # a square would take minutes
 
 
 @pytest.mark.parametrize(

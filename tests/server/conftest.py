@@ -13,6 +13,7 @@ from examples.trading import generate
 from tests.support.accounts import People, odoo_key, people
 from tests.support.browser import axe_source, chromium, launched
 from tests.support.company import METADATA, POLICY
+from tests.support.installation import Installation, installed
 from tests.support.odoo import OdooReference
 from tests.support.server import alone, run_folder
 from tests.support.serving import Server, serving
@@ -71,10 +72,17 @@ def serve_company(pg_server: EmbeddedServer) -> Iterator[Company]:
     dsn = pg_server.create_database(f"serve_company_{os.getpid()}")
     generate(dsn, rows=2_000)
     with temporary_folder() as folder:
-        known = people(folder, dsn, ("marie", "sofia", "bruno", "olga"))
+        known = people(folder, dsn, ("marie", "sofia", "bruno", "olga", "admin"))
         settings = {"metadata": METADATA, "policy": POLICY}
         with serving(folder, dsn=dsn, store=None, settings=settings, secure=False) as running:
             yield Company(running, known)
+
+
+@pytest.fixture(scope="session")
+def installation(pg_server: EmbeddedServer, company: str) -> Iterator[Installation]:
+    """The example company with accounts, shared by the tests of a worker; each has people of its own."""
+    with installed(pg_server, company) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
+from time import sleep
 from typing import Any
 
 import httpx
@@ -13,61 +13,10 @@ import pyotp
 import pytest
 
 from tests.identity.world import GOOD
-from tests.support.company import METADATA, POLICY
-from tests.support.serving import Server, free_port, serving
-from tests.support.temporary import temporary_folder
-from vallum.identity import Identity, open_identity
-from vallum.kernel import Settings
-from vallum.postgres import Database, EmbeddedServer
+from tests.support.installation import Installation
+from vallum.identity.keys.scope import Scope
 
-ROOT = Path(__file__).parents[2]
 FORM = {"content-type": "application/x-www-form-urlencoded"}
-
-
-class Installation:
-    """A server over the example company, and the identity behind it as commands have it."""
-
-    def __init__(self, server: Server, identity: Identity) -> None:
-        self.server = server
-        self.identity = identity
-
-    def person(self, login: str, *, user_id: int | None = None, group: str | None = None) -> Any:
-        """Somebody with a password of their own."""
-        from vallum.identity import Client
-
-        base = self.identity.base
-        account = base.accounts.create(login, base.now(), email=f"{login}@example.com", user_id=user_id)
-        self.identity.passwords.replace(account, GOOD, Client(address="192.0.2.1"))
-        if group:
-            self.identity.give_group(account, group, by=None)
-        return base.accounts.get(account.id)
-
-
-@pytest.fixture(scope="session")
-def installation(pg_server: EmbeddedServer, company: str) -> Iterator[Installation]:
-    """Shared by the tests of a worker; each has people of its own."""
-    import os
-
-    store = pg_server.create_database(f"accounts_{os.getpid()}")
-    port = free_port()
-    # All tests come from one address.
-    identity = (
-        f'url = "https://localhost:{port}"\nhashing = {{memory = 7168, time = 1}}\n'
-        "lockout = {address = {failures = 10000}, network = {failures = 10000},"
-        " factor_address = {failures = 10000}}"
-    )
-    with temporary_folder() as folder:
-        settings = {"metadata": METADATA, "policy": POLICY, "identity": identity}
-        with (
-            serving(folder, dsn=company, store=store, settings=settings, port=port) as server,
-            Database(store, readonly=False) as database,
-        ):
-            found = Settings.load(
-                folder, environ={"VALLUM_IDENTITY": identity, "VALLUM_DATA_DIR": str(folder)}
-            )
-            opened = open_identity(database, found)
-            yield Installation(server, opened)
-            opened.close()
 
 
 @pytest.fixture
@@ -132,7 +81,7 @@ def test_refusals_of_unknown_wrong_and_shut_are_the_same_to_the_byte(
     assert answers[0] == answers[1] == answers[2]
 
 
-@pytest.mark.asvs("3.4.3", "3.4.4", "3.4.5", "3.4.6", "3.3.1", "3.3.4")
+@pytest.mark.asvs("3.4.2", "3.4.3", "3.4.4", "3.4.5", "3.4.6", "3.3.1", "3.3.4")
 def test_pages_run_no_script_but_our_own(installation: Installation, browser: httpx.Client) -> None:
     """Headers, cookies, and no inline script or style in any page."""
     installation.person("page-head", group="base.group_system")
@@ -144,13 +93,14 @@ def test_pages_run_no_script_but_our_own(installation: Installation, browser: ht
         "/account/keys",
         "/account/requests",
     ):
-        page = browser.get(path)
+        page = browser.get(path, headers={"origin": "https://evil.example"})
         assert page.status_code == 200, path
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
         assert page.headers["x-content-type-options"] == "nosniff"
+        assert not [name for name in page.headers if name.startswith("access-control")]
         assert page.headers["cache-control"] == "no-store"
         assert not re.search(r"<script(?![^>]*src=)|\son\w+=|style=|javascript:", page.text)
     for line in browser.get("/account/sign-in").headers.get_list("set-cookie"):
@@ -159,7 +109,7 @@ def test_pages_run_no_script_but_our_own(installation: Installation, browser: ht
         assert "Secure" in line
 
 
-@pytest.mark.asvs("3.5.1", "3.5.2", "3.5.3")
+@pytest.mark.asvs("3.5.1", "3.5.2", "3.5.3", "7.6.2")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -338,6 +288,48 @@ def test_password_of_an_account_works_over_the_api_until_it_is_shut(installation
         assert "result" in installation.server.rpc(client, "object", "execute_kw", *args)
         installation.identity.deactivate(account, by=None)
         assert "error" in installation.server.rpc(client, "object", "execute_kw", *args)
+
+
+def _key(installation: Installation, login: str, user_id: int) -> tuple[Any, dict[str, str]]:
+    identity = installation.identity
+    service = identity.create_account(login, by=None, kind="service", user_id=user_id)
+    made = identity.make_key(service, "test", Scope.parse(["crm.*"], ["read"]), days=1, by=None)
+    return service, {"authorization": f"Bearer {made.text}"}
+
+
+@pytest.mark.asvs("8.3.2")
+def test_group_that_is_given_and_taken_holds_within_a_second(installation: Installation) -> None:
+    """In the running server, without anyone starting anything anew."""
+    service, headers = _key(installation, "page-lead", 3)
+    with installation.server.client(headers=headers) as program:
+
+        def count() -> int:
+            return int(program.post("/json/2/crm.lead/search_count", json={"domain": []}).json())
+
+        def becomes(wanted: Callable[[int], bool]) -> bool:
+            for _ in range(100):
+                if wanted(count()):
+                    return True
+                sleep(0.1)
+            return False
+
+        own = count()
+        installation.identity.give_group(service, "trading.group_sale_manager", by=None)
+        assert becomes(lambda found: found > own)
+        installation.identity.take_group(service, "trading.group_sale_manager", by=None)
+        assert becomes(lambda found: found == own)
+
+
+@pytest.mark.asvs("8.4.1")
+def test_companies_are_kept_apart(installation: Installation) -> None:
+    """A user of one company sees nothing of another, even by naming it."""
+    _, headers = _key(installation, "page-company", 7)
+    with installation.server.client(headers=headers) as program:
+        ask = {"domain": [], "fields": ["company_id"]}
+        found = program.post("/json/2/crm.lead/search_read", json=ask).json()
+        assert {record["company_id"][0] for record in found if record["company_id"]} == {2}
+        foreign = {**ask, "context": {"allowed_company_ids": [1]}}
+        assert program.post("/json/2/crm.lead/search_read", json=foreign).status_code == 403
 
 
 @pytest.mark.asvs("16.2.5")

@@ -57,28 +57,28 @@ def test_bad_json_is_refused(body: bytes, client: httpx.Client) -> None:
     assert client.post("/jsonrpc", content=body, headers=headers).status_code == 400
 
 
+def _called(value: bytes) -> bytes:
+    """A call with one argument."""
+    return (
+        b"<methodCall><methodName>version</methodName><params><param>"
+        + value
+        + b"</param></params></methodCall>"
+    )
+
+
+_ENTITY = '<!DOCTYPE x [<!ENTITY e "y">]><methodCall><methodName>&e;</methodName></methodCall>'
+_FILE = b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
+_LAUGHS = b"".join(b'<!ENTITY a%d "%s">' % (i, b"&a%d;" % (i - 1) * 10) for i in range(1, 10))
+_ARRAY, _END = b"<value><array><data>", b"</data></array></value>"
 BAD_XML = {
-    "an entity": b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e "y">]><methodCall><methodName>&e;</methodName></methodCall>',
-    "a file": b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
-    b"<methodCall><methodName>version</methodName><params><param><value>&e;</value></param></params></methodCall>",
-    "a doctype in UTF-16": '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE x [<!ENTITY e "y">]><methodCall/>'.encode(
-        "utf-16"
-    ),
-    "a billion laughs": b'<!DOCTYPE x [<!ENTITY a "ha">'
-    + b"".join(b'<!ENTITY a%d "%s">' % (i, b"&a%d;" % (i - 1) * 10) for i in range(1, 10))
-    + b"]><methodCall><methodName>&a9;</methodName></methodCall>",
-    "deep": b"<methodCall><methodName>version</methodName><params><param>"
-    + b"<value><array><data>" * 100_000
-    + b"</data></array></value>" * 100_000
-    + b"</param></params></methodCall>",
-    "deeper than is read": b"<methodCall><methodName>version</methodName><params><param>"
-    + b"<value><array><data>" * 66
-    + b"</data></array></value>" * 66
-    + b"</param></params></methodCall>",
-    "NaN": b"<methodCall><methodName>version</methodName><params><param><value><double>nan</double></value></param></params></methodCall>",
-    "5,000 digits": b"<methodCall><methodName>version</methodName><params><param><value><int>"
-    + b"9" * 5_000
-    + b"</int></value></param></params></methodCall>",
+    "an entity": _ENTITY.encode(),
+    "a file": _FILE + _called(b"<value>&e;</value>"),
+    "an entity in UTF-16": f'<?xml version="1.0" encoding="utf-16"?>{_ENTITY}'.encode("utf-16"),
+    "a billion laughs": b'<!DOCTYPE x [<!ENTITY a0 "ha">' + _LAUGHS + b"]>" + _called(b"<value>&a9;</value>"),
+    "deep": _called(_ARRAY * 100_000 + _END * 100_000),
+    "deeper than is read": _called(_ARRAY * 66 + _END * 66),
+    "NaN": _called(b"<value><double>nan</double></value>"),
+    "5,000 digits": _called(b"<value><int>" + b"9" * 5_000 + b"</int></value>"),
     "no XML": b"methodCall",
     "another document": b"<html/>",
 }
@@ -114,6 +114,8 @@ CALLS: dict[str, tuple[str, dict[str, Any], int]] = {
     "an order of SQL": (f"{LEADS}/search", {"domain": [], "order": "id; DROP TABLE res_users"}, 422),
     "a field of SQL": (f"{LEADS}/search_read", {"domain": [], "fields": ['name" FROM res_users--']}, 422),
     "fields that are a number": (f"{LEADS}/search_read", {"domain": [], "fields": 7}, 422),
+    "a NUL in a value": (f"{LEADS}/search", {"domain": [["name", "=", "a\0b"]]}, 422),
+    "a NUL in a name": (f"{LEADS}/name_search", {"name": "a\0b"}, 422),
     "an unknown operator": (f"{LEADS}/search", {"domain": [["name", "= ANY", "x"]]}, 422),
     "a domain of text": (f"{LEADS}/search", {"domain": "[(1, '=', 1)]"}, 422),
     "a context that is no object": (f"{LEADS}/search", {"domain": [], "context": [1]}, 422),
@@ -136,6 +138,7 @@ CALLS: dict[str, tuple[str, dict[str, Any], int]] = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+@pytest.mark.asvs("16.5.1")
 def test_odd_calls_are_refused(call: tuple[str, dict[str, Any], int], client: httpx.Client) -> None:
     """A clear status, an error in Odoo's shape, nothing of the server in it."""
     path, body, status = call
@@ -170,6 +173,7 @@ SHUT: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("call", list(SHUT.values())[3:], ids=list(SHUT)[3:])
+@pytest.mark.asvs("8.2.3")
 def test_shut_field_is_not_told(
     call: tuple[str, dict[str, Any]], client: httpx.Client, serve18: Odoo
 ) -> None:
@@ -235,6 +239,7 @@ def test_unknown_database_is_refused(client: httpx.Client, serve18: Odoo) -> Non
 def test_secret_of_another_kind_is_refused(client: httpx.Client, serve18: Odoo) -> None:
     """Empty, giant, of other types; and an id that is not the key's."""
     server = serve18.server
+    assert server.rpc(client, "common", "authenticate", server.database, "a\0b", "x", {})["result"] is False
     for secret in ("", None, False, 7, ["demo"], "x" * 100_000, "demo\0"):
         answer = server.rpc(
             client, "object", "execute_kw", server.database, 6, secret, "crm.lead", "search", [[]]

@@ -44,7 +44,8 @@ def test_xmlrpc_client_reads_an_odoo(serve18: Odoo) -> None:
     """Sign in, list, read, search with a nested domain, count, group; errors are faults with Odoo's codes."""
     server = serve18.server
     with _xmlrpc(server, "common") as common, _xmlrpc(server, "object") as models:
-        assert common.version()["server_serie"] == "18.0"
+        version: Any = common.version()
+        assert version["server_serie"] == "18.0"
         assert common.authenticate(server.database, "demo", "wrong", {}) is False
         uid: Any = common.authenticate(server.database, "demo", "demo", {})
         assert uid == 6
@@ -147,7 +148,7 @@ def test_odoo_connect_reads_an_odoo(serve18: Odoo, serve19: Odoo, trusting: Any)
         password="demo",
         check_connection=False,
     )
-    leads = client.get_model(LEADS)
+    leads: Any = client.get_model(LEADS)
     ids = leads.search(NESTED)
     assert {r["id"] for r in leads.read(ids, ["name"])} == set(ids)
     with pytest.raises(odoo_connect.odoo_rpc.OdooServerError, match="may not read"):
@@ -157,8 +158,9 @@ def test_odoo_connect_reads_an_odoo(serve18: Odoo, serve19: Odoo, trusting: Any)
         serve19.server.url, database=serve19.server.database, token=serve19.key
     )
     assert other.major_version == 19
-    found = other.get_model(LEADS).search(NESTED)
-    groups = other.get_model(LEADS).read_group_dict([], ["__count"], ["stage_id"])
+    models: Any = other.get_model(LEADS)
+    found = models.search(NESTED)
+    groups = models.read_group_dict([], ["__count"], ["stage_id"])
     assert found
     assert groups
 
@@ -292,7 +294,7 @@ def test_odoo_client_lib_and_odoo_connect_write(serve_company: Company) -> None:
         lambda i: leads.unlink([i]),
         failing,
     )
-    other = odoo_connect.connect(
+    other: Any = odoo_connect.connect(
         server.url,
         database=server.database,
         username="marie",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -14,12 +15,13 @@ from hypothesis import strategies as st
 from tests.server.conftest import Odoo
 from tests.support.accounts import odoo_key
 from tests.support.odoo import OdooReference
-from tests.support.serving import Server, serving
+from tests.support.serving import Server, free_port, serving
 from tests.support.temporary import temporary_folder
-from vallum.kernel import FixedClock
+from tests.support.valkey import valkey
+from vallum.kernel import ConnectionFailed, FixedClock
 from vallum.postgres import ThreadDatabase, connect
 from vallum.postgres.migrations import migrate
-from vallum.server.limits import Counters, MemoryCounters, PostgresCounters, Rate, take
+from vallum.server.limits import Counters, MemoryCounters, PostgresCounters, Rate, ValkeyCounters, take
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -46,11 +48,15 @@ def test_never_more_than_burst_and_rate(per_minute: int, burst: int, waits: list
             assert count <= burst + (end - start) / rate.interval + 1e-6
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "postgres", pytest.param("valkey", marks=pytest.mark.slow)])
 def counters(request: pytest.FixtureRequest) -> Iterator[Counters]:
     """Counters of each kind."""
     if request.param == "memory":
         yield MemoryCounters(FixedClock(START))
+        return
+    if request.param == "valkey":
+        with temporary_folder() as folder, valkey(folder) as url:
+            yield ValkeyCounters(url)
         return
     dsn = request.getfixturevalue("pg_dsn")
     with connect(dsn, readonly=False, autocommit=True) as connection:
@@ -77,6 +83,12 @@ def test_parallel_burst_is_counted_exactly(counters: Counters) -> None:
     assert answers.count(None) == 10
 
 
+def test_counters_that_cannot_be_reached_refuse() -> None:
+    """No counter is no leave to pass."""
+    with pytest.raises(ConnectionFailed):
+        ValkeyCounters(f"valkey://127.0.0.1:{free_port()}/0").take("a", Rate(60, 1))
+
+
 def test_waiting_lets_the_next_through() -> None:
     """After the time told, one more, and only one."""
     clock = FixedClock(START)
@@ -92,7 +104,8 @@ def test_waiting_lets_the_next_through() -> None:
 def limited(request: pytest.FixtureRequest, odoo18: OdooReference, store: str) -> Iterator[Odoo]:
     """A server with the limits that are the default, two workers, and address lists."""
     server = request.getfixturevalue("pg_server")
-    dsn = server.create_database("limited", template=odoo18.template)
+    name = f"limited_{os.getpid()}"
+    dsn = server.create_database(name, template=odoo18.template)
     key = odoo_key(dsn, "demo")
     settings = {
         "registry": odoo18.registry,
@@ -101,14 +114,14 @@ def limited(request: pytest.FixtureRequest, odoo18: OdooReference, store: str) -
         "api_rate": 60,
         "api_burst": 20,
         "trusted_proxies": "127.0.0.1",
-        "addresses": "user admin 192.0.2.0/24 127.0.0.1,group base.group_user !203.0.113.9,key 77 10.0.0.0/8",
+        "addresses": "user admin 192.0.2.0/24 127.0.0.1,group base.group_portal !203.0.113.9",
     }
     with (
         temporary_folder() as folder,
         serving(folder, dsn=dsn, store=store, settings=settings, workers=2) as running,
     ):
         yield Odoo(running, key)
-    server.drop_database("limited")
+    server.drop_database(name)
 
 
 def _sign_in(server: Server, client: httpx.Client, login: str, password: str, address: str) -> httpx.Response:
@@ -154,6 +167,7 @@ def test_calls_are_limited_over_all_workers(limited: Odoo) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.asvs("4.1.3")
 def test_addresses_are_allowed_and_denied(limited: Odoo) -> None:
     """By user and group; an IPv4 address in the form of IPv6 is that address."""
     server = limited.server
@@ -173,5 +187,5 @@ def test_addresses_are_allowed_and_denied(limited: Odoo) -> None:
             call(2, "admin", "198.51.100.77").json()["error"]["data"]["name"] == "odoo.exceptions.AccessError"
         )
         for denied in ("203.0.113.9", "::ffff:203.0.113.9", "::ffff:cb00:7109"):
-            answer = call(6, "demo", denied).json()
+            answer = call(7, "portal", denied).json()
             assert answer["error"]["data"]["name"] == "odoo.exceptions.AccessError", denied

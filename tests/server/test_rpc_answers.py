@@ -64,7 +64,7 @@ DIFFERENT: Final[dict[int, dict[int, str]]] = {
         113: UNSIGNED,
     },
 }
-EQUAL: Final = {18: 73, 19: 90}
+EQUAL: Final = {18: 70, 19: 90}
 
 
 @pytest.mark.slow

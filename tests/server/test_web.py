@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
 import stat
@@ -17,9 +16,10 @@ from cryptography import x509
 
 from tests.server.conftest import Odoo
 from tests.support.command import run
+from tests.support.debian import program
 from vallum.kernel import FixedClock, SettingsError
 from vallum.server.addresses import Addresses, normal
-from vallum.server.middleware import STACK
+from vallum.server.metrics import exporter
 from vallum.server.tls import certificate
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -51,14 +51,6 @@ def test_folder_of_keys_that_others_may_write_to_is_refused(tmp_path: Path) -> N
     folder.chmod(0o777)
     with pytest.raises(SettingsError, match="others may write"):
         certificate(folder, ["localhost"], FixedClock(START))
-
-
-def test_order_of_the_stack_is_looked_at(golden: object) -> None:
-    """Who is asked first, and who answers for whom."""
-    lines = [
-        f"{layer.__name__}: {(layer.__module__ and (layer.__doc__ or '').splitlines()[0])}" for layer in STACK
-    ]
-    golden.check("stack.txt", "\n".join(lines))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +90,7 @@ def test_unsafe_settings_are_refused(arguments: tuple[str, ...], tmp_path: Path)
 # A running server
 
 
+@pytest.mark.asvs("3.4.1")
 def test_every_answer_has_the_headers(serve18: Odoo) -> None:
     """Pages, refusals and calls alike."""
     with serve18.server.client() as client:
@@ -133,6 +126,7 @@ def test_foreign_host_is_refused(serve18: Odoo) -> None:
         assert client.get("/healthz", headers={"Host": "LOCALHOST"}).status_code == 200
 
 
+@pytest.mark.asvs("12.1.1")
 def test_http2_is_spoken_and_old_tls_is_not(serve18: Odoo) -> None:
     """HTTP/2 is agreed upon; TLS 1.1 is not answered."""
     context = ssl.create_default_context(cafile=str(serve18.server.ca))
@@ -146,14 +140,10 @@ def test_http2_is_spoken_and_old_tls_is_not(serve18: Odoo) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.asvs("12.1.2")
 def test_sslscan_finds_nothing_old(serve18: Odoo) -> None:
     """Nothing below TLS 1.2, no CBC, no renegotiation; forward secrecy and authenticated encryption only."""
-    scan = shutil.which("sslscan")
-    if scan is None:
-        subprocess.run(["apt-get", "install", "-y", "-qq", "sslscan"], check=False, capture_output=True)
-        scan = shutil.which("sslscan")
-    if scan is None:
-        pytest.skip("sslscan is not here, and cannot be installed")
+    scan = program("sslscan")
     found = subprocess.run(
         [scan, "--no-colour", f"localhost:{serve18.server.port}"], capture_output=True, text=True, check=True
     ).stdout
@@ -276,3 +266,12 @@ def test_session_ends_with_sign_out(serve18: Odoo) -> None:
         client.post("/web/session/destroy", json={"params": {}})
         client.cookies.clear()
         assert "error" in client.post(info, json={"params": {}}, headers=kept).json()
+
+
+def test_metrics_that_cannot_listen_are_an_error() -> None:
+    """Whoever asked for them is told at once, and nothing is served without them."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(SettingsError, match="metrics"), exporter(taken.getsockname()):
+            pass

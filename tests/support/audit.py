@@ -81,7 +81,8 @@ class Trail:
 
     def command(self, *arguments: str) -> Outcome:
         """`vallum audit …` on it."""
-        return run("audit", *arguments, "--dsn", self.dsn, "--folder", str(self.home.folder))
+        folder = () if arguments[0] == "check-proof" else ("--folder", str(self.home.folder))
+        return run("audit", *arguments, "--dsn", self.dsn, *folder)
 
     def codes(self, *arguments: str) -> list[tuple[str, int | None]]:
         """The problems a command reports: codes and events."""

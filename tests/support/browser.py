@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests.support.debian import program
 from tests.support.node import node_modules
 
 __all__ = ["SCREENSHOTS", "Watched", "accessibility", "axe_source", "chromium", "launched", "watched"]
@@ -37,18 +34,8 @@ addEventListener("securitypolicyviolation", (e) =>
 
 
 def chromium() -> str:
-    """Where Chromium is; installed by apt where that is possible, else the test is skipped."""
-    found = shutil.which("chromium")
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": 600}
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        install = ["apt-get", "install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"]
-        for command in (["apt-get", "update"], [*install, "fonts-noto-color-emoji"]):
-            subprocess.run(command, env=environment, check=False, **quiet)  # type: ignore[call-overload]
-        found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("no Chromium: apt-get install chromium")
-    return found
+    """Where Chromium is, with fonts for what pages show."""
+    return program("chromium", "chromium", "fonts-dejavu-core", "fonts-noto-color-emoji")
 
 
 def axe_source() -> str:

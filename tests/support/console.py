@@ -20,6 +20,7 @@ from granian.server.embed import Server
 from litestar import Litestar, Request, Response, get, post
 
 from vallum import Vallum
+from vallum.facade.audit import Audit
 from vallum.kernel import UnknownUser
 from vallum.server.console import Event, Site, console_pages
 from vallum.server.pages import Viewer, asset_handler
@@ -44,6 +45,7 @@ def console_app(
     auditors: Sequence[str] = (),
     writable: bool = False,
     odoo: bool = False,
+    audit: Audit | None = None,
     console: Console | None = None,
 ) -> Litestar:
     """The application: the pages, the assets, and a collector of what browsers report."""
@@ -70,7 +72,7 @@ def console_app(
         )
 
     def site() -> Site:
-        return Site(vallum=vallum, record=events.append, writable=writable, odoo=odoo)
+        return Site(vallum=vallum, record=events.append, writable=writable, odoo=odoo, audit=audit)
 
     @post("/csp-reports", status_code=204)
     async def reported(request: Request[Any, Any, Any]) -> None:
@@ -82,7 +84,7 @@ def console_app(
             "<!doctype html><html lang=en><title>Sign in</title><h1>Sign in</h1>", media_type="text/html"
         )
 
-    handlers = console_pages().handlers(site, viewer_of)
+    handlers = console_pages(audit=audit is not None).handlers(site, viewer_of)
     return Litestar([*handlers, asset_handler(), reported, sign_in], openapi_config=None, logging_config=None)
 
 

@@ -5,7 +5,6 @@ Installed where they are missing (as root, on Debian), started for a test run, e
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.support.certificates import Certificate, authority, signed_by
+from tests.support.debian import install, program
 from tests.support.server import alone
 
 __all__ = ["ActiveDirectory", "RealDirectory", "active_directory", "python_ldap", "slapd"]
@@ -37,7 +37,7 @@ def python_ldap() -> Any:
     with alone(folder / ".lock"):
         if not (folder / ".done").exists():
             if not Path("/usr/include/ldap.h").exists() or not shutil.which("gcc"):
-                _apt(*_BUILD)
+                install(*_BUILD)
             command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
             done = subprocess.run(
                 [*command, "--require-hashes", "--target", str(folder), "-r", str(REQUIREMENTS)],
@@ -54,35 +54,6 @@ def python_ldap() -> Any:
     import ldap
 
     return ldap
-
-
-def _need(program: str, *packages: str) -> str:
-    with alone(_lock()):
-        if shutil.which(program, path=_paths()) is None:
-            _apt(*packages)
-    found = shutil.which(program, path=_paths())
-    if found is None:
-        pytest.skip(f"needs {program}")
-    return found
-
-
-def _paths() -> str:
-    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-
-
-def _lock() -> Path:
-    CACHE.mkdir(parents=True, exist_ok=True)
-    return CACHE / ".apt"
-
-
-def _apt(*packages: str) -> None:
-    apt = shutil.which("apt-get")
-    if os.geteuid() != 0 or apt is None:
-        pytest.skip(f"needs the Debian packages {', '.join(packages)}")
-    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    with (CACHE / "apt.log").open("ab") as log:
-        for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
-            subprocess.run([apt, *command], env=environ, stdout=log, stderr=log, timeout=900, check=True)
 
 
 def _address() -> str:
@@ -179,7 +150,7 @@ def _certificate(folder: Path, address: str) -> tuple[Path, Path, Path]:
 @contextmanager
 def slapd(folder: Path) -> Iterator[RealDirectory]:
     """OpenLDAP; it says yes to a name with an empty password, as many directories do."""
-    program = _need("slapd", "slapd", "ldap-utils")
+    server = program("slapd", "slapd", "ldap-utils")
     python_ldap()
     address, base = _address(), "dc=example,dc=com"
     ca_file, certificate, key = _certificate(folder, address)
@@ -208,7 +179,7 @@ def slapd(folder: Path) -> Iterator[RealDirectory]:
         """.replace("\n        ", "\n")
     )
     process = subprocess.Popen(
-        [program, "-d", "0", "-f", str(configuration), "-h", f"ldaps://{address} ldap://{address}"],
+        [server, "-d", "0", "-f", str(configuration), "-h", f"ldaps://{address} ldap://{address}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -219,10 +190,10 @@ def slapd(folder: Path) -> Iterator[RealDirectory]:
 @contextmanager
 def active_directory(folder: Path) -> Iterator[ActiveDirectory]:
     """Samba as the controller of a domain of its own; of its services, only LDAP."""
-    tool = _need("samba-tool", *_SAMBA)
-    program = _need("samba", *_SAMBA)
+    tool = program("samba-tool", *_SAMBA)
+    server = program("samba", *_SAMBA)
     if not Path("/usr/share/samba/setup/ad-schema").is_dir():
-        _apt(*_SAMBA)
+        install(*_SAMBA)
     python_ldap()
     address, password = _address(), "Passw0rd!Admin"
     ca_file, certificate, key = _certificate(folder, address)
@@ -252,7 +223,7 @@ def active_directory(folder: Path) -> Iterator[ActiveDirectory]:
     )
     process = subprocess.Popen(
         [
-            program,
+            server,
             "-s",
             str(home / "etc" / "smb.conf"),
             "--foreground",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.debian import program
 from tests.support.server import alone
 
 __all__ = ["NodeProgram", "node_modules", "node_program"]
@@ -28,13 +28,13 @@ def node_modules() -> Path:
     wanted = CACHE / hashlib.sha256(lock).hexdigest()[:16]
     wanted.mkdir(parents=True, exist_ok=True)
     with alone(wanted / ".lock"):
-        _need_node(wanted)
+        npm = program("npm", "nodejs", "npm")
         if not (wanted / ".done").exists():
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(HOME / name, wanted / name)
             # The lock's hashes are checked; no script of a package runs.
             done = subprocess.run(
-                [_path("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+                [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
                 cwd=wanted,
                 capture_output=True,
                 text=True,
@@ -47,27 +47,6 @@ def node_modules() -> Path:
         for script in HOME.glob("*.mjs"):
             shutil.copy(script, wanted / script.name)
     return wanted
-
-
-def _need_node(folder: Path) -> None:
-    if shutil.which("node") and shutil.which("npm"):
-        return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        pytest.skip("needs Node.js and npm")
-    with (folder / "apt.log").open("wb") as log:
-        for command in (["update"], ["install", "-y", "--no-install-recommends", "nodejs", "npm"]):
-            subprocess.run(
-                [_path("apt-get"), *command],
-                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-                stdout=log,
-                stderr=log,
-                timeout=600,
-                check=True,
-            )
-
-
-def _path(name: str) -> str:
-    return shutil.which(name) or name
 
 
 class NodeProgram:
@@ -100,7 +79,7 @@ def node_program(script: str, given: dict[str, Any], log: Path) -> Iterator[Node
     folder = node_modules()
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [_path("node"), script, json.dumps(given)],
+            [program("node", "nodejs"), script, json.dumps(given)],
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

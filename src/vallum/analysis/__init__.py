@@ -9,6 +9,7 @@ from vallum.analysis.changes import (
     UserChange,
 )
 from vallum.analysis.diff import diff_snapshots
+from vallum.analysis.draft import Change, Draft, compare, with_right, with_rule
 from vallum.analysis.explain import explain
 from vallum.analysis.explanation import (
     Actual,
@@ -30,6 +31,8 @@ __all__ = [
     "AccessChange",
     "Actual",
     "Cell",
+    "Change",
+    "Draft",
     "Explanation",
     "FieldChange",
     "FieldReason",
@@ -47,6 +50,7 @@ __all__ = [
     "SnapshotDiff",
     "UserChange",
     "cell",
+    "compare",
     "count_cells",
     "diff_snapshots",
     "explain",
@@ -57,5 +61,7 @@ __all__ = [
     "readable_models",
     "take_snapshot",
     "who_can",
+    "with_right",
+    "with_rule",
     "write_snapshot",
 ]

@@ -58,7 +58,7 @@ def function_name(relation: str) -> str:
     """The name of a table's function, within PostgreSQL's 63 bytes.
 
     >>> function_name("public.res_users")
-    'audit_public_res_users_6a44e9ce_'
+    'audit_public_res_users_ff12724a_'
     """
     readable = "".join(c if c.isascii() and c.isalnum() else "_" for c in relation)[:46]
     return f"audit_{readable}_{hashlib.sha256(relation.encode()).hexdigest()[:8]}_"
@@ -199,6 +199,9 @@ BEGIN
     INSERT INTO vallum.audit_inbox VALUES (pg_catalog.nextval('vallum.audit_event_id'::pg_catalog.regclass),
         pg_catalog.pg_current_xact_id(), n::pg_catalog.int4, pg_catalog.clock_timestamp(), 'row',
         {literal(table.relation)}, k, '{op}', o, w, {_WHO}, careful);
+    IF n {_IS} '2' THEN
+        INSERT INTO vallum.audit_footer (xid) VALUES (pg_catalog.pg_current_xact_id());
+    END IF;
     RETURN NULL;
 END """  # noqa: S608 - names of the catalogue, quoted
 
@@ -220,24 +223,28 @@ def rows_as_events(table: Table, modes: Mapping[str, Mode], op: str, source: str
     )
 
 
-def count_events() -> str:
-    """Number the transaction's next event after as many as `rows_as_events` has inserted."""
-    return (
-        f"SELECT pg_catalog.set_config('vallum.audit_n', ({_NEXT} OPERATOR(pg_catalog.+) %s::int4)"
-        "::pg_catalog.text, true)"
+def count_events(count: str) -> tuple[str, str]:
+    """Go on after the events that `rows_as_events` has inserted; `count`: how many those are, in SQL."""
+    total = f"{_NEXT} OPERATOR(pg_catalog.+) {count}"
+    # The mark of the second event, where it is among these.
+    mark = (
+        "INSERT INTO vallum.audit_footer (xid) SELECT pg_catalog.pg_current_xact_id()"
+        f" WHERE {_NEXT} OPERATOR(pg_catalog.<) 2 AND {total} OPERATOR(pg_catalog.>=) 2"
     )
+    return mark, f"SELECT pg_catalog.set_config('vallum.audit_n', ({total})::pg_catalog.text, true)"
 
 
 def _truncate_body(table: Table, modes: Mapping[str, Mode]) -> str:
     before, after = rows_as_events(table, modes, "t", "ONLY \x00").split("\x00")
+    mark, counted = count_events("n")
     return f"""
 DECLARE
     n pg_catalog.int4;
-    c pg_catalog.text;
 BEGIN
     EXECUTE {literal(before)} {_AND} TG_RELID::pg_catalog.regclass::pg_catalog.text {_AND} {literal(after)};
     GET DIAGNOSTICS n = ROW_COUNT;
-    c := pg_catalog.set_config('vallum.audit_n', ({_NEXT} OPERATOR(pg_catalog.+) n)::pg_catalog.text, true);
+    {mark};
+    {counted.replace("SELECT", "PERFORM", 1)};
     RETURN NULL;
 END """
 

@@ -185,7 +185,7 @@ def _check_shared(connection: Connection) -> Iterator[Problem]:
             yield Problem("function-changed", f"the function vallum.{name} is not the one Vallum made")
     footer = connection.execute(
         "SELECT tgenabled::text, tgdeferrable, tginitdeferred FROM pg_trigger"
-        " WHERE tgrelid = to_regclass('vallum.audit_inbox') AND tgname = 'audit_footer'"
+        " WHERE tgrelid = to_regclass('vallum.audit_footer') AND tgname = 'audit_footer'"
     ).fetchone()
     if footer != ("A", True, True):
         yield Problem("trigger-disabled", "the trigger that counts a transaction's events is off")

@@ -258,7 +258,8 @@ def _enable(connection: Connection, step: Step, hand: Hand, *, baseline: bool, r
     if baseline:
         text = rows_as_events(table, modes, "s", table.sql if table.kind == "p" else f"ONLY {table.sql}")
         count = connection.execute(text.encode()).rowcount
-        connection.execute(count_events().encode(), (count,))
+        for statement in count_events(f"{count}::pg_catalog.int4"):
+            connection.execute(statement.encode())
 
 
 def refresh(connection: Connection, hand: Hand) -> list[str]:

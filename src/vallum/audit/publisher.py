@@ -93,6 +93,8 @@ class Publisher:
     ) -> None:
         """Write tiles, sign, and show. Raises: LogForked (nothing is signed), psycopg.Error."""
         self._pending += hashes
+        if not frontier.size:
+            return
         try:
             self._write_tiles(frontier)
         except OSError as error:

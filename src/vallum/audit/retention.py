@@ -23,15 +23,16 @@ import psycopg
 from vallum.audit.entries import instant
 from vallum.audit.errors import AuditRefused
 from vallum.audit.install import Hand
-from vallum.audit.runs import digest_of_runs, merge_runs
+from vallum.audit.runs import digest_of_runs, merge_runs, runs_text, subtract
 from vallum.kernel import NO_PROGRESS, Progress
 
-__all__ = ["Retention", "carry_out", "declare", "declared_missing", "plan_retention"]
+__all__ = ["Retention", "carry_out", "declare", "plan_retention", "undeclared"]
 
 Connection = psycopg.Connection[Any]
 # Acts of auditing itself are what the rest is judged by: they stay.
 KEPT: Final = ("audit-enabled", "audit-disabled", "retention", "erasure", "alarm")
 _BATCH: Final = 5_000
+_PLACES: Final = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,8 @@ def declare(
         "before": instant(retention.before),
         "count": retention.count,
         "missing": digest_of_runs(missing),
+        # So that a later check can name what is missing beyond it; not where that would be a book.
+        **({"places": places} if len(places := runs_text(missing)) <= _PLACES else {}),
         "tables": list(retention.relations) if retention.relations is not None else None,
     }
     hand.record(connection, "retention", detail, None)
@@ -132,8 +135,7 @@ def carry_out(connection: Connection, retention: Retention) -> int:
     Raises: AuditRefused (the log does not declare it yet), psycopg.Error.
     """
     with connection.transaction():
-        expected = digest_of_runs(merge_runs([*_missing(connection), *retention.runs]))
-        if expected not in declared_missing(connection):
+        if not is_declared(connection, merge_runs([*_missing(connection), *retention.runs])):
             raise AuditRefused(
                 "the log does not declare it yet", fix="run `vallum audit sequence`, and try again"
             )
@@ -158,20 +160,35 @@ def _drop_empty(connection: Connection) -> None:
             connection.execute(f"DROP TABLE vallum.{name}".encode())
 
 
-def declared_missing(connection: Connection) -> set[str]:
-    """What the two newest acts of retention declare as gone: the newest may not be carried out yet.
+def undeclared(connection: Connection, missing: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Of the places that are gone, those that no act of retention declares; nothing where all are.
 
+    What is gone must be what one of the two newest acts says: the newest may not be carried out yet.
     Only acts whose actor was verified count: nobody declares away what somebody without the key deleted.
     """
+    acts = _acts(connection)
+    if not missing or digest_of_runs(missing) in {act["missing"] for act in acts}:
+        return []
+    return subtract(missing, acts[0].get("places", "") if acts else "") or list(missing)
+
+
+def is_declared(connection: Connection, missing: Sequence[tuple[int, int]]) -> bool:
+    """Whether the newest act of retention in the log declares just these places as gone."""
+    acts = _acts(connection)
+    return bool(acts) and acts[0]["missing"] == digest_of_runs(missing)
+
+
+def _acts(connection: Connection) -> list[dict[str, Any]]:
+    """The two newest acts of retention, the newest first."""
     rows = connection.execute(
         "SELECT entry FROM vallum.audit_leaf WHERE op IS NULL AND entry IS NOT NULL"
         ' AND entry LIKE \'%"kind":"retention"%\' ORDER BY index DESC'
     )
-    found: list[str] = []
+    found: list[dict[str, Any]] = []
     for (entry,) in rows:
         content = json.loads(entry)
         if content["kind"] == "retention" and content["actor"].get("verified"):
-            found.append(content["detail"]["missing"])
+            found.append(content["detail"])
         if len(found) == 2:
             break
-    return set(found)
+    return found

@@ -201,7 +201,7 @@ class Sequencer:
         """Alarms, as entries, where events of a transaction are missing."""
         orphans = self._connection.execute(
             "SELECT xid::text, count FROM vallum.audit_footer f"
-            " WHERE NOT EXISTS (SELECT FROM vallum.audit_inbox i WHERE i.xid = f.xid)"
+            " WHERE count IS NOT NULL AND NOT EXISTS (SELECT FROM vallum.audit_inbox i WHERE i.xid = f.xid)"
         )
         wrong = {xid: (t.missing, t.of) for xid, t in counted.items() if t.missing}
         wrong |= {xid: ("all", count) for xid, count in orphans}
@@ -294,6 +294,7 @@ def _runs(numbers: Iterable[int]) -> str:
 _INBOX: Final = b"""
 SELECT e.id, e.xid::text, e.n, e.at, e.kind, e.relation, e.key, e.op::text, e.old, e.new, nullif(e.stamp, ''),
        e.pid, e.role, e.acting, e.app, host(e.ip), e.stale, f.count
-FROM vallum.audit_inbox e LEFT JOIN vallum.audit_footer f ON f.xid = e.xid ORDER BY e.id
+FROM vallum.audit_inbox e LEFT JOIN vallum.audit_footer f ON f.xid = e.xid AND f.count IS NOT NULL
+ORDER BY e.id
 """
 _COPY: Final = "COPY vallum.audit_leaf (index, entry, at, relation, key, op, actor, seed, secret) FROM STDIN"

@@ -23,8 +23,8 @@ from vallum.audit.entries import OPERATIONS, key_text
 from vallum.audit.errors import LogForked, MalformedNote, ProofFailed
 from vallum.audit.notes import Checkpoint, Note, Verifier
 from vallum.audit.proofs import log_key, newest
-from vallum.audit.retention import declared_missing
-from vallum.audit.runs import digest_of_runs, merge_runs
+from vallum.audit.retention import undeclared
+from vallum.audit.runs import merge_runs
 from vallum.audit.state import Home
 from vallum.audit.tiles import WIDTH, TileReader
 from vallum.audit.tree import Frontier, check_consistency, consistency, reduce
@@ -99,14 +99,16 @@ def verify(
     against: Sequence[Note] = (),
     key: Verifier | None = None,
     witnesses: Sequence[Verifier] = (),
+    filed: bool = True,
     values: bool = False,
     processes: int = 2,
     progress: Progress = NO_PROGRESS,
 ) -> Verified:
     """Hold the log against its newest checkpoint, and that against older or other ones.
 
-    `against`: checkpoints that were kept elsewhere. `witnesses`: keys that must have signed them. `values`:
-    hold each value that can be erased against its commitment as well.
+    `against`: checkpoints that were kept elsewhere. `witnesses`: keys that must have signed them. `filed`:
+    whether each event is found by what it says itself. `values`: hold each value that can be erased against
+    its commitment as well.
 
     Raises: ProofFailed (there is nothing to verify), KeyRefused, MalformedNote, ConnectionFailed, OSError.
     """
@@ -120,7 +122,7 @@ def verify(
     _check_against(against, checkpoint, key, witnesses, tiles, problems)
     with connect(dsn, autocommit=True) as connection:
         _check_state(connection, checkpoint, problems)
-    missing = _check_leaves(dsn, home, checkpoint, processes, values, problems, progress)
+    missing = _check_leaves(dsn, home, checkpoint, processes, (filed, values), problems, progress)
     return Verified(checkpoint.origin, checkpoint.size, missing, len(against), tuple(problems))
 
 
@@ -202,7 +204,7 @@ def _check_leaves(
     home: Home,
     checkpoint: Checkpoint,
     processes: int,
-    values: bool,
+    parts: tuple[bool, bool],
     problems: list[Problem],
     progress: Progress,
 ) -> int:
@@ -210,7 +212,7 @@ def _check_leaves(
     progress.start(size, "verifying events")
     pieces: dict[int, _Piece] = {}
     starts = range(0, size, _PIECE)
-    work = [(dsn, str(home.folder), size, s, min(s + _PIECE, size), values) for s in starts]
+    work = [(dsn, str(home.folder), size, s, min(s + _PIECE, size), *parts) for s in starts]
     if processes > 1 and len(work) > 1:
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
             for done in as_completed([pool.submit(_piece, *at) for at in work]):
@@ -250,17 +252,10 @@ def _root(blocks: Frontier, rest: Sequence[bytes]) -> bytes:
 
 
 def _check_missing(connection: Connection, missing: list[tuple[int, int]], problems: list[Problem]) -> None:
-    """What is gone must be what the newest acts of retention declare."""
-    declared = declared_missing(connection)
-    # The newest may not have been carried out yet: then it is still as the one before says.
-    if digest_of_runs(missing) not in declared:
-        for start, end in missing[:_SHOWN]:
-            what = (
-                f"event {start:,} is gone"
-                if end == start + 1
-                else f"events {start:,} to {end - 1:,} are gone"
-            )
-            problems.append(Problem("missing", f"{what}, and no act of retention declares it", start))
+    """What is gone must be what acts of retention declare."""
+    for start, end in undeclared(connection, missing)[:_SHOWN]:
+        what = f"event {start:,} is gone" if end == start + 1 else f"events {start:,} to {end - 1:,} are gone"
+        problems.append(Problem("missing", f"{what}, and no act of retention declares it", start))
 
 
 class _Actor(msgspec.Struct):
@@ -279,26 +274,39 @@ class _Columns(msgspec.Struct):
 
 
 _LETTERS: Final = {name: letter for letter, name in OPERATIONS.items()}
-_decode: Final = msgspec.json.Decoder(_Columns).decode
+_decode: Final = msgspec.json.Decoder(list[_Columns]).decode
 
+# A tile's entries as one value of bytes: they hold no line ends, and nothing is decoded that need not be.
 _ROWS: Final = """
-SELECT index / 256, array_agg(index::int8 ORDER BY index), string_agg(entry, E'\\n' ORDER BY index),
-       string_agg(concat_ws(E'\\x1f', coalesce(relation, ''), coalesce(op::text, ''), coalesce(actor, ''),
-                  to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), coalesce(key, '')), E'\\x1e' ORDER BY index)
-FROM vallum.audit_leaf WHERE index >= %s AND index < %s AND entry IS NOT NULL GROUP BY 1 ORDER BY 1
+SELECT index / 256, array_agg(index::int8 ORDER BY index),
+       convert_to(string_agg(entry, E'\\n' ORDER BY index), 'UTF8'),
+       string_agg(coalesce(relation, '') || E'\\x1f' || coalesce(op::text, '') || E'\\x1f'
+                  || coalesce(actor, '') || E'\\x1f' || at::text || E'\\x1f' || coalesce(key, ''),
+                  E'\\x1e' ORDER BY index)
+FROM vallum.audit_leaf WHERE index >= %s AND index < %s AND entry IS NOT NULL GROUP BY 1
 """
 
 
-def _piece(dsn: str, folder: str, size: int, start: int, end: int, values: bool) -> _Piece:
+_HASHED: Final = """
+SELECT index / 256, array_agg(index::int8 ORDER BY index),
+       convert_to(string_agg(entry, E'\\n' ORDER BY index), 'UTF8')
+FROM vallum.audit_leaf WHERE index >= %s AND index < %s AND entry IS NOT NULL GROUP BY 1
+"""
+
+
+def _piece(dsn: str, folder: str, size: int, start: int, end: int, filed: bool, values: bool) -> _Piece:
     """Verify a part; in a process of its own."""
     found = _Piece(start, events=end - start)
     tiles = TileReader(Path(folder), size)
     with connect(dsn, autocommit=True) as connection:
         connection.execute("SET timezone = 'UTC'")
-        rows = {row[0]: row[1:] for row in connection.execute(_ROWS, (start, end))}
+        rows = {
+            row[0]: row[1:]
+            for row in connection.execute(_ROWS if filed else _HASHED, (start, end), binary=True)
+        }
         for tile in range(start // WIDTH, (end + WIDTH - 1) // WIDTH):
             first, last = tile * WIDTH, min((tile + 1) * WIDTH, end)
-            leaves = _tile(found, tiles, rows.get(tile), first, last)
+            leaves = _tile(found, tiles, rows.get(tile), first, last, filed)
             if len(leaves) == WIDTH:
                 found.blocks.append(reduce(leaves))
             else:
@@ -308,20 +316,21 @@ def _piece(dsn: str, folder: str, size: int, start: int, end: int, values: bool)
     return found
 
 
-def _tile(found: _Piece, tiles: TileReader, row: Any, first: int, last: int) -> list[bytes]:
+def _tile(found: _Piece, tiles: TileReader, row: Any, first: int, last: int, filed: bool) -> list[bytes]:
     """The hashes of one tile's leaves, from the entries; from the tile itself where an entry is gone."""
     try:
         signed = list(tiles.leaves(first, last))
     except (OSError, LogForked):
         signed = []
-    indexes, entries, columns = (
-        ([], [], []) if row is None else (row[0], row[1].split("\n"), row[2].split("\x1e"))
-    )
+    indexes, entries = ([], []) if row is None else (row[0], row[1].split(b"\n"))
+    columns = row[2].split("\x1e") if filed and row is not None else []
     sha256 = hashlib.sha256
-    leaves = [sha256(b"\0" + entry.encode()).digest() for entry in entries]
-    for index, entry, column in zip(indexes, entries, columns, strict=False):
-        if not _is_found_by(entry, column):
-            found.problems.append(Problem("index", f"event {index:,} is filed under something else", index))
+    leaves = [sha256(b"\0" + entry).digest() for entry in entries]
+    found.problems += [
+        Problem("index", f"event {index:,} is filed under something else", index)
+        for index, content, column in zip(indexes, _contents(entries) if filed else (), columns, strict=False)
+        if content is None or not _is_found_by(content, column)
+    ]
     if leaves == signed and len(indexes) == last - first:
         return leaves
     have = dict(zip(indexes, leaves, strict=False))
@@ -346,24 +355,35 @@ def _altered(index: int, leaf: bytes, expected: bytes, signed: Sequence[bytes], 
     return Problem("altered", f"event {index:,} is not the one that was signed", index)
 
 
-def _is_found_by(entry: str, column: str) -> bool:
-    """Whether what an event is found by is what it says itself."""
+def _contents(entries: Sequence[bytes]) -> list[_Columns | None]:
+    """What entries say they are found by; None for one that cannot be read."""
     try:
-        content = _decode(entry.encode())
+        return [*_decode(b"[" + b",".join(entries) + b"]")]
     except msgspec.DecodeError:
-        return False
-    relation, op, actor, at, key = column.split("\x1f", 4)
-    who = content.actor
+        return [_content(entry) for entry in entries]
+
+
+def _content(entry: bytes) -> _Columns | None:
+    try:
+        return _decode(b"[" + entry + b"]")[0]
+    except (msgspec.DecodeError, IndexError):
+        return None
+
+
+def _is_found_by(content: _Columns, column: str) -> bool:
+    """Whether what an event is found by is what it says itself."""
+    who, at, key = content.actor, content.at, content.key
     name = str(who.id) if who.id is not None else f"role:{who.role}" if who.role else "sequencer"
-    # The key of a row whose key is personal is erased with it.
-    plain = content.key is None or not any(isinstance(value, dict) for value in content.key.values())
-    return (
-        relation == (content.table or "")
-        and op == _LETTERS.get(content.op or "", "")
-        and actor == name
-        and at == content.at
-        and (not plain or key == ("" if content.key is None else key_text(content.key)))
-    )
+    # As PostgreSQL writes the instant.
+    moment = f"{at[:10]} {at[11:26].rstrip('0').rstrip('.')}+00"
+    expected = f"{content.table or ''}\x1f{_LETTERS.get(content.op or '', '')}\x1f{name}\x1f{moment}\x1f"
+    if key is None:
+        return column == expected
+    for value in key.values():
+        if isinstance(value, dict):
+            # The key of a row whose key is personal is erased with it.
+            return column.startswith(expected)
+    return column == expected + key_text(key)
 
 
 def _check_values(connection: Connection, found: _Piece, start: int, end: int) -> None:

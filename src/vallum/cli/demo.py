@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 import vallum
-from vallum.cli import tour, tour_screen
+from vallum.cli import demo_server, tour, tour_screen
 from vallum.cli.failure import OK, REFUSED
 from vallum.cli.options import command, examples
 from vallum.cli.shell import Shell
@@ -30,9 +30,9 @@ _FEWEST: Final = 2_000
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command(
-        "demo", epilog=examples("vallum demo", "vallum demo --rows 100000", "vallum demo --keep-running")
-    )(demo)
+    app.command("demo", epilog=examples("vallum demo", "vallum demo --rows 100000", "vallum demo --serve"))(
+        demo
+    )
 
 
 @command
@@ -44,6 +44,10 @@ def demo(
         bool, typer.Option("--keep-running", help="Leave PostgreSQL running, for commands of your own.")
     ] = False,
     stop: Annotated[bool, typer.Option("--stop", help="Only stop a PostgreSQL left running.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Then serve it: the console in a browser, and the API.")
+    ] = False,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where to serve it.")] = 8069,
 ) -> int:
     """Start PostgreSQL, make an example company, and show what its people see of it, and why."""
     if stop:
@@ -58,6 +62,8 @@ def demo(
             shell.write({"dsn": dsn, "running": keep_running, **seen.as_dict()})
         else:
             shell.show(*tour_screen.screen(seen, where, shell.console.width))
+        if serve:
+            demo_server.serve(shell, dsn, trading, port)
     return OK
 
 

@@ -8,7 +8,7 @@ Each call opens a connection of its own, and closes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from vallum.audit.actors import Who
+from vallum.audit.actors import Who, stamp
 from vallum.audit.canonical import Json
 from vallum.audit.capture import Mode
 from vallum.audit.errors import AuditRefused
@@ -27,9 +27,11 @@ from vallum.audit.search import Event, Wanted, find
 from vallum.audit.state import Home
 from vallum.audit.tables import find_table, read_tables
 from vallum.kernel import NO_PROGRESS, AccessDenied, Operation, Progress, UnknownModel, VallumError
+from vallum.policy import SUPERUSER_ID, Actor
 from vallum.postgres import connect
 
 if TYPE_CHECKING:
+    from vallum.enforce.application import Stamp
     from vallum.facade.session import Session
 
 __all__ = ["PRESETS", "Audit"]
@@ -170,6 +172,19 @@ class Audit:
                     return candidate
             return find_table(connection, name).relation
 
+    def stamp(self, source: Callable[[], tuple[str, str]] = lambda: ("", "")) -> Stamp:
+        """What stamps each writing call with its actor: to be added to an application's `stamps`.
+
+        `source`: the address and the request's id at that moment. Raises: KeyRefused.
+        """
+        key = actor_key(self.home.actor_key)
+
+        def say(connection: Connection, actor: Actor | None) -> None:
+            user, login = (SUPERUSER_ID, "superuser") if actor is None else (actor.user_id, actor.login)
+            stamp(connection, key, Who(user, login, *source()))
+
+        return say
+
     def search(self, wanted: Wanted, *, limit: int | None = 100, newest_first: bool = True) -> list[Event]:
         """The events asked for. Raises: AuditRefused."""
         with self.connection() as connection:
@@ -207,7 +222,7 @@ class Eyes:
             for m in session.application.schema.models.values()
             if m.relation and not m.abstract
         }
-        self._fields: dict[str, dict[str, str]] = {}
+        self._fields: dict[str, frozenset[str]] = {}
 
     def relations(self, asked: Sequence[str] | None) -> list[str]:
         """The tables among these whose model may be read at all."""
@@ -223,11 +238,11 @@ class Eyes:
             return False
         return True
 
-    def _columns(self, model: str) -> dict[str, str]:
-        """The columns of open fields, by name."""
+    def _columns(self, model: str) -> frozenset[str]:
+        """The columns of open fields."""
         if model not in self._fields:
             fields = self._session.fields(model)
-            self._fields[model] = {f.column or name: name for name, f in fields.items() if f.stored}
+            self._fields[model] = frozenset(name for name, field in fields.items() if field.stored)
         return self._fields[model]
 
     def seen(self, events: Sequence[Event]) -> list[Event]:

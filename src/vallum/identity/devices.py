@@ -92,6 +92,13 @@ class Devices:
             for i, agent, address, created, seen in rows
         ]
 
+    def sweep(self, now: datetime) -> int:
+        """Drop devices that are not known any more, and say how many."""
+        statement = (
+            "WITH gone AS (DELETE FROM vallum.device WHERE seen < %s RETURNING 1) SELECT count(*) FROM gone"
+        )
+        return int(self._store.rows(statement, (now - self._lifetime,))[0][0])
+
     def forget(self, account_id: int, device_id: int) -> bool:
         """Know a device no longer, and end the sessions on it."""
         with self._store.transaction() as connection:

@@ -41,6 +41,8 @@ class Swept:
     tickets: int
     attempts: int
     memberships: int
+    devices: int
+    mails: int
 
 
 class Identity:
@@ -338,8 +340,10 @@ class Identity:
         """Drop what has expired. To be called every few minutes by one process."""
         base, now = self.base, self.base.now()
         return Swept(
-            base.sessions.sweep(now),
-            base.tickets.sweep(now),
-            base.attempts.sweep(now),
-            base.memberships.sweep(now),
+            sessions=base.sessions.sweep(now),
+            tickets=base.tickets.sweep(now),
+            attempts=base.attempts.sweep(now),
+            memberships=base.memberships.sweep(now),
+            devices=base.devices.sweep(now),
+            mails=base.outbox.sweep(now),
         )

@@ -4,33 +4,24 @@ Limits: hashes of Odoo's default scheme (`pbkdf2_sha512`); a plain text password
 databases may hold until its user signs in, is refused. Users of Odoo's LDAP or OAuth have no password
 here. Where a user has a second factor, only a key is taken, as in Odoo.
 Invariant: an unknown name, a user without a password and a wrong password take the same work.
-Source: Odoo's `res.users._check_credentials`, `res.users.apikeys._check_credentials`, passlib's
-modular crypt format.
+Source: Odoo's `res.users._check_credentials`, `res.users.apikeys._check_credentials`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import hmac
 import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from vallum.identity.authenticator import Client, Refusal, Verdict
+from vallum.identity.passwords.pbkdf2 import ODOO_ROUNDS, is_pbkdf2, pbkdf2_matches, pbkdf2_spend
 from vallum.kernel import Clock, SystemClock
 from vallum.postgres import Database
 
 __all__ = ["OdooAuthenticator", "matches"]
 
-# `$pbkdf2-sha512$rounds$salt$checksum`, in base64 with `.` for `+` and without padding.
-_HASH: Final = re.compile(r"\$pbkdf2-sha512\$(\d{1,8})\$([A-Za-z0-9./]{1,2000})\$([A-Za-z0-9./]{86})")
-_MOST_ROUNDS: Final = 10_000_000
 _LONGEST: Final = 4096
-# Odoo's default work, for those there is nothing to compare with.
-_USUAL_ROUNDS: Final = 600_000
-_NOBODY_SALT: Final = b"nobody has this password"
 _KEY: Final = re.compile(r"[0-9a-f]{40}")
 _INDEX_SIZE: Final = 8
 _REMEMBER: Final = 300.0
@@ -49,7 +40,8 @@ class OdooAuthenticator:
 
         Raises: ConnectionFailed.
         """
-        rows = self._database.rows(self._statement(), (login,))
+        # No text of PostgreSQL holds a NUL: nobody is called so.
+        rows = [] if "\0" in login else self._database.rows(self._statement(), (login,))
         user_id, stored, active, second_factor = rows[0] if len(rows) == 1 else (None, None, False, False)
         right = _matches_or_works(password, stored)
         if user_id is None or stored is None:
@@ -119,27 +111,14 @@ def _moment(value: Any) -> datetime | None:
 
 def _matches_or_works(secret: str, stored: Any) -> bool:
     """Compare; where there is nothing to compare with, do the work all the same and say no."""
-    if isinstance(stored, str) and _HASH.fullmatch(stored):
+    if isinstance(stored, str) and is_pbkdf2(stored):
         return matches(secret, stored)
-    hashlib.pbkdf2_hmac("sha512", secret[:_LONGEST].encode(errors="replace"), _NOBODY_SALT, _USUAL_ROUNDS)
+    pbkdf2_spend(secret[:_LONGEST], ODOO_ROUNDS)
     return False
 
 
 def matches(secret: str, stored: Any) -> bool:
     """Whether a secret has the stored hash. An empty or a giant secret has none."""
-    found = _HASH.fullmatch(stored) if isinstance(stored, str) else None
-    if found is None or not secret or len(secret) > _LONGEST or "\0" in secret:
+    if not isinstance(stored, str) or not secret or len(secret) > _LONGEST or "\0" in secret:
         return False
-    rounds = int(found[1])
-    if not 0 < rounds <= _MOST_ROUNDS:
-        return False
-    try:
-        salt, expected = _decoded(found[2]), _decoded(found[3])
-        offered = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, rounds)
-    except (binascii.Error, UnicodeEncodeError):
-        return False
-    return hmac.compare_digest(offered, expected)
-
-
-def _decoded(text: str) -> bytes:
-    return base64.b64decode(text.replace(".", "+") + "=" * (-len(text) % 4), validate=True)
+    return pbkdf2_matches(stored, secret)

@@ -13,13 +13,14 @@ from vallum.identity.keyring import Keyring
 from vallum.identity.people import NoApplication, Source
 from vallum.identity.settings import IdentitySettings
 from vallum.identity.store import Store
+from vallum.identity.trail import AuditTrail
 from vallum.kernel import Clock, Settings, SettingsError, SystemClock
 from vallum.postgres import EmbeddedServer, connect
 from vallum.postgres.migrations import migrate
 
 __all__ = ["keyring_of", "open_identity", "prepare", "store_of"]
 
-AREA: Final = "identity"
+AREAS: Final = ("identity", "sso")
 _DATABASE: Final = "vallum"
 
 
@@ -45,7 +46,7 @@ def open_identity(
         IdentitySettings.parse(settings.identity, where=f"{where}: [identity]"),
         keyring_of(settings),
         clock or SystemClock(),
-        events or Events(),
+        events or Events(AuditTrail(store)),
         source or NoApplication(),
         foreign,
     )
@@ -89,4 +90,5 @@ def prepare(dsn: str) -> None:
     Raises: ConnectionFailed, SettingsError.
     """
     with connect(dsn, readonly=False, autocommit=True, application_name="vallum migrate") as connection:
-        migrate(connection, AREA)
+        for area in AREAS:
+            migrate(connection, area)

@@ -72,6 +72,15 @@ class Outbox:
         statement = "SELECT count(*) FROM vallum.outbox WHERE sent IS NULL AND failed IS NULL"
         return int(self._store.rows(statement)[0][0])
 
+    def sweep(self, now: datetime) -> int:
+        """Drop what was sent, given up or for nobody, after a month; and say how much."""
+        statement = (
+            "WITH gone AS (DELETE FROM vallum.outbox WHERE coalesce(sent, failed) < %s"
+            " OR (kind = 'decoy' AND sent < %s) RETURNING 1) SELECT count(*) FROM gone"
+        )
+        before = (now - timedelta(days=30), now - timedelta(days=1))
+        return int(self._store.rows(statement, before)[0][0])
+
     def _deliver_one(self, send: Sender, now: datetime) -> bool | None:
         with self._store.transaction() as connection:
             row = connection.execute(

@@ -135,6 +135,7 @@ class IdentitySettings(_Table, frozen=True):
     url: str = "https://localhost:8443"
     name: str = "Vallum"
     administrators: tuple[str, ...] = ("base.group_system",)
+    auditors: tuple[str, ...] = ()
     alarm: tuple[str, ...] = ()
     max_elevation_minutes: Annotated[int, Meta(ge=5, le=24 * 60 * 30)] = 8 * 60
     approvers: tuple[str, ...] = ()

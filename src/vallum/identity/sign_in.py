@@ -27,8 +27,10 @@ from vallum.identity.factors.rules import is_required, need
 from vallum.identity.keys.keys import Keys
 from vallum.identity.passwords import Hasher, Passwords
 from vallum.identity.passwords.passwords import decoy
+from vallum.identity.sso.join import password_provider
 from vallum.identity.store import Connection
 from vallum.identity.tickets import Ticket, TicketKind
+from vallum.identity.tokens import new_token
 
 __all__ = ["Checked", "Outcome", "Refused", "SignIn", "SignedIn", "Step"]
 
@@ -129,14 +131,18 @@ class SignIn:
         usable = (
             account is not None and account.active and account.kind == "person" and account.local_password
         )
+        elsewhere = self._elsewhere(login, account)
+        usable = usable and not elsewhere
         kept = account.password_hash if account and usable and not reservation.shut else None
         # An empty password is nobody's, whatever was stored.
         match = self._hasher.verify(
             kept if password else None, password, imported=self._passwords.any_imported()
         )
         if base.foreign is not None:
-            # Asked of everyone, so that those with an account of their own take no less time.
-            verdict = base.foreign.password(login, "" if reservation.shut else password, client)
+            # Asked of everyone, so that those with an account of their own take no less time; where nothing
+            # is to be learned, with a password that is nobody's: it takes as long and confirms no guess.
+            asked = new_token() if reservation.shut or elsewhere else password
+            verdict = base.foreign.password(login, asked, client)
             if account is None or account.source == FOREIGN:
                 return self._foreign(account, verdict, reservation, client, now)
         if account is not None and match.right:
@@ -146,6 +152,12 @@ class SignIn:
                 account = base.accounts.get(account.id)
             return Checked(account)
         return self._refuse(account, reservation, client, now)
+
+    def _elsewhere(self, login: str, account: Account | None) -> bool:
+        """Whether whoever has such an address signs in by a provider alone; asked of everyone alike."""
+        with self._base.store.transaction() as tx:
+            found = password_provider(tx, login, account.email if account is not None else None)
+        return found is not None and not (account is not None and account.break_glass)
 
     def _foreign(
         self,
@@ -276,7 +288,7 @@ class SignIn:
         held, account = self._held(TicketKind.RENEW, ticket)
         self._passwords.replace(account, new, client, ticket=(TicketKind.RENEW, ticket))
         account = self._base.accounts.get(account.id)
-        return self._go_on(account, tuple(held.data["methods"]), client, device, held.data.get("replaces"))
+        return self._go_on(account, tuple(held.data["methods"]), client, device, None)
 
     def enrolling(self, ticket: str) -> Account:
         """Whose factor is to be enrolled, for `Factors.begin_totp` or `begin_passkey`.
@@ -299,7 +311,13 @@ class SignIn:
     # Once more
 
     def confirm(
-        self, token: str, client: Client, *, password: str | None = None, code: str | None = None
+        self,
+        token: str,
+        client: Client,
+        *,
+        password: str | None = None,
+        code: str | None = None,
+        device: str | None = None,
     ) -> str | None:
         """The session under a new token, fresh for sensitive acts; None where the credentials are wrong.
 
@@ -310,7 +328,7 @@ class SignIn:
         session = self._base.sessions.check(token, self._base.now())
         if session is None:
             return None
-        checked = self.check(session.login, password or "", client)
+        checked = self.check(session.login, password or "", client, device=device)
         if checked.account is None or checked.account.id != session.account_id:
             return None
         methods = [PASSWORD]
@@ -358,7 +376,7 @@ class SignIn:
         data = held.data
         expires = datetime.fromisoformat(data["expires"]) if data.get("expires") else None
         origin = (data["provider"], data.get("provider_session"), expires) if data.get("provider") else None
-        return self._go_on(account, (*data["methods"], shown), client, device, data.get("replaces"), origin)
+        return self._go_on(account, (*data["methods"], shown), client, device, None, origin)
 
     def _go_on(
         self,

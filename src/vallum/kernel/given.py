@@ -24,7 +24,6 @@ __all__ = [
     "address",
     "choices",
     "dsn",
-    "dsns",
     "metadata",
     "networks",
     "odoo_version",
@@ -177,12 +176,6 @@ def texts(given: Given) -> tuple[str, ...]:
     if not found:
         raise given.refuse("a text or a list of texts")
     return tuple(found)
-
-
-def dsns(given: Given) -> tuple[str, ...]:
-    """A list of DSNs."""
-    items = _items(given)
-    return tuple(dsn(Given(given.key, item, given.folder, given.where, given.from_file)) for item in items)
 
 
 def networks(given: Given) -> tuple[str, ...]:

@@ -25,7 +25,6 @@ from vallum.kernel.given import (
     address,
     choices,
     dsn,
-    dsns,
     metadata,
     networks,
     odoo_version,
@@ -63,7 +62,6 @@ class Settings:
     debug: bool = False
     audit_dir: Path | None = None
     store: str | None = field(default=None, repr=False)
-    replicas: tuple[str, ...] = field(default=(), repr=False)
     listen: tuple[str, int] = ("127.0.0.1", 8443)
     plain_http: bool = False
     tls_cert: Path | None = None
@@ -137,7 +135,6 @@ _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
         "statement_timeout": _Setting(seconds, "seconds after which PostgreSQL gives a statement up"),
         "debug": _Setting(yes_or_no, "whether the command line shows where in the code an error arose"),
         "store": _Setting(dsn, "the database for Vallum's own tables, where not the application's own"),
-        "replicas": _Setting(dsns, "standby servers that reads may go to: a list of DSNs"),
         "listen": _Setting(address, "where the server listens: address:port"),
         "plain_http": _Setting(yes_or_no, "whether the server speaks HTTP without TLS, on loopback only"),
         "tls_cert": _Setting(path, "the server's certificate and those up to its CA, in PEM"),

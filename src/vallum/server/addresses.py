@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -21,6 +22,7 @@ _KINDS: Final = ("user", "group", "key")
 Network = IPv4Network | IPv6Network
 
 
+@lru_cache(maxsize=4096)
 def normal(text: str) -> str:
     """An address in the one form it is compared in.
 

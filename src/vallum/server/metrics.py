@@ -11,14 +11,18 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
-from vallum.kernel import tell_children
+from vallum.kernel import SettingsError, tell_children
 
 __all__ = ["Metrics", "exporter"]
 
+# Seconds that a process may take to start, on a busy machine.
+_PATIENCE: Final = 60
 _FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -57,16 +61,16 @@ class Metrics:
 
 @contextmanager
 def exporter(address: tuple[str, int] | None) -> Iterator[None]:
-    """Share metrics among the processes started within, and answer Prometheus at the address."""
+    """Share metrics among the processes started within, and answer Prometheus at the address.
+
+    Raises: SettingsError, where nothing can listen there.
+    """
     folder = Path(tempfile.mkdtemp(prefix="vallum-metrics-"))
     tell_children(_FOLDER, str(folder))
     process = None
-    if address is not None:
-        process = multiprocessing.get_context("spawn").Process(
-            target=_answer, args=(address, str(folder)), daemon=True
-        )
-        process.start()
     try:
+        if address is not None:
+            process = _started(address, str(folder))
         yield
     finally:
         if process is not None:
@@ -75,8 +79,30 @@ def exporter(address: tuple[str, int] | None) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _answer(address: tuple[str, int], folder: str) -> None:
-    """The process that Prometheus asks."""
+def _started(address: tuple[str, int], folder: str) -> BaseProcess:
+    """The process that Prometheus asks, once it listens."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=_answer, args=(address, folder, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        failure = ours.recv() if ours.poll(_PATIENCE) else "it does not answer"
+    except EOFError:
+        failure = "it has ended"
+    if failure is not None:
+        process.terminate()
+        process.join(5)
+        raise SettingsError(
+            f"metrics cannot be answered at {address[0]}:{address[1]}: {failure}",
+            where="metrics",
+            fix="name an address and a port that are free",
+        )
+    return process
+
+
+def _answer(address: tuple[str, int], folder: str, ready: Connection) -> None:
+    """Answer until told to end; first say whether that is possible."""
     from prometheus_client import CollectorRegistry, start_http_server
     from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -85,5 +111,10 @@ def _answer(address: tuple[str, int], folder: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
-    start_http_server(address[1], address[0], registry=registry)
+    try:
+        start_http_server(address[1], address[0], registry=registry)
+    except OSError as error:
+        ready.send(str(error))
+        return
+    ready.send(None)
     done.wait()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cached_property
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ from vallum.identity.outbox import smtp_sender
 from vallum.kernel import Clock, Settings
 from vallum.policy import Directory, Policy
 from vallum.postgres import Database
+from vallum.server.sso.parts import SignOn
 
 if TYPE_CHECKING:
     from vallum.enforce import Application
@@ -61,6 +63,11 @@ class People:
     def authenticator(self) -> Authenticator:
         """Who is asked about passwords and keys."""
         return self._local
+
+    @cached_property
+    def sign_on(self) -> SignOn:
+        """Signing in elsewhere, and directories."""
+        return SignOn(self.identity)
 
     def mark(self, user_id: int) -> bytes:
         """A digest of a user's credentials as they are now.

@@ -12,7 +12,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
-from vallum.kernel import ConnectionFailed
+from vallum.kernel import ConnectionFailed, Settings
 from vallum.server.rpc.common import version_info
 
 if TYPE_CHECKING:
@@ -80,10 +80,12 @@ def _failed(request: Request[Any, Any, State], error: HTTPException) -> Response
     )
 
 
-def pages(service: Service) -> Litestar:
-    """The application of the pages."""
+def pages(service: Service, settings: Settings) -> Litestar:
+    """The application of the pages: the console, and what needs no sign-in."""
+    from vallum.server.console.mounting import console_handlers
+
     return Litestar(
-        route_handlers=[healthz, readyz, version, web, robots],
+        route_handlers=[healthz, readyz, version, web, robots, *console_handlers(service, settings)],
         exception_handlers={HTTPException: _failed},
         state=State({"service": service}),
         openapi_config=None,

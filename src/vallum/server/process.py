@@ -65,7 +65,7 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
         administrators = _administrators(settings, found)
     with store_of(settings) as store:
         with connect(store, readonly=False, autocommit=True) as connection:
-            areas = ("server", "identity")
+            areas = ("server", "identity", "sso")
             for area in areas if settings.metadata is None else (*areas, "enforce"):
                 migrate(connection, area)
         # Made here, so that all workers find the same.

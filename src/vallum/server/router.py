@@ -6,19 +6,18 @@ a short call itself. They pass through the same stack (see docs/design/server.md
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Final
 
 from vallum.identity import Client
-from vallum.server import account
+from vallum.server import account, scim, sso
 from vallum.server.exchange import ASGI, Exchange, Receive, Scope, Send, answer
 from vallum.server.http import Request, Response
 from vallum.server.rpc import json2, jsonrpc, xmlrpc
 from vallum.server.rpc.faults import UNAVAILABLE_NAME, RpcError
 from vallum.server.service import Service
+from vallum.server.threads import Threads
 
 __all__ = ["Router"]
 
@@ -34,6 +33,8 @@ ROUTES: Final[tuple[tuple[str, str, str, Handler], ...]] = (
     ("/web/webclient/version_info", "jsonrpc", "/web/webclient", jsonrpc.web),
     ("/xmlrpc/", "xmlrpc", "/xmlrpc", xmlrpc.handle),
     ("/account", ACCOUNT, "/account", account.handle),
+    ("/sso/", ACCOUNT, "/sso", sso.handle),
+    ("/scim/v2", ACCOUNT, "/scim/v2", scim.handle),
 )
 _POSTED: Final = frozenset({"jsonrpc", "xmlrpc"})
 _WAITING_PER_THREAD: Final = 64
@@ -45,13 +46,13 @@ class Router:
     def __init__(self, service: Service, pages: ASGI, threads: int) -> None:
         self._service = service
         self._pages = pages
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="call")
+        self._threads = Threads(threads)
         self._most = threads * _WAITING_PER_THREAD
         self._waiting = 0
 
     def close(self) -> None:
         """Wait for the calls that run."""
-        self._pool.shutdown()
+        self._threads.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -95,9 +96,7 @@ class Router:
         )
         self._waiting += 1
         try:
-            response = await asyncio.get_running_loop().run_in_executor(
-                self._pool, handler, self._service, request
-            )
+            response = await self._threads.run(handler, self._service, request)
         finally:
             self._waiting -= 1
         await answer(scope, send, response)

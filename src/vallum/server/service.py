@@ -193,10 +193,10 @@ class Service:
 
     # What it may cost
 
-    def limit(self, verdict: Verdict, client: Client) -> None:
-        """Count a call, and refuse one too many, or one from where it may not come.
+    def admit(self, verdict: Verdict, client: Client) -> User:
+        """The user of an accepted verdict, where the user or key may be used from the client's address.
 
-        Raises: RpcError (403, 429), ConnectionFailed.
+        Raises: RpcError (401, 403).
         """
         user = self.active_user(verdict)
         if self.addresses.restricted:
@@ -208,6 +208,14 @@ class Service:
                     name="odoo.exceptions.AccessError",
                     status=HTTPStatus.FORBIDDEN,
                 )
+        return user
+
+    def limit(self, verdict: Verdict, client: Client) -> None:
+        """Count a call, and refuse one too many, or one from where it may not come.
+
+        Raises: RpcError (401, 403, 429), ConnectionFailed.
+        """
+        self.admit(verdict, client)
         whose = f"key:{verdict.key_id}" if verdict.key_id is not None else f"user:{verdict.user_id}"
         own = self.api_rate if verdict.key_rate is None else Rate(verdict.key_rate, self.api_rate.burst)
         waits = [

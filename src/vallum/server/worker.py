@@ -127,7 +127,7 @@ def build(plan: Plan) -> ASGI:
     from vallum.server.probes import pages
 
     options = Options.of(settings, Metrics())
-    router = Router(service, cast("ASGI", pages(service)), settings.threads)
+    router = Router(service, cast("ASGI", pages(service, settings)), settings.threads)
     app: ASGI = router
     for layer in reversed(STACK):
         app = layer(app, options)
@@ -155,10 +155,24 @@ def _patiently(make: Callable[[], Any]) -> Any:
 def _state(settings: Settings, database: ThreadDatabase, people: People) -> State:
     application = opened(settings, database).application
     application.widen(people.widened)
+    _stamped(application, settings)
     languages = None
     if "res.lang" in application.schema:
         languages = frozenset(code for (code,) in database.rows("SELECT code FROM res_lang WHERE active"))
     return State(application, languages)
+
+
+def _stamped(application: Application, settings: Settings) -> None:
+    """Let writing calls say who acts, where there is a trail to read it from."""
+    if settings.audit_dir is None or settings.dsn is None or settings.metadata is None:
+        return
+    from vallum.audit import KeyRefused
+    from vallum.facade.audit import Audit
+
+    try:
+        application.stamps.append(Audit(settings.dsn, settings.audit_dir.absolute()).stamp())
+    except KeyRefused:
+        _LOG.warning("the audit trail has no keys: `vallum audit enable` makes them")
 
 
 def _fingerprint(

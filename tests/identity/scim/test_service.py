@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ LEAVING: dict[str, list[dict[str, Any]]] = {
     "okta": [{"op": "replace", "value": {"active": False}}],
     "plain": [{"op": "replace", "path": "active", "value": False}],
     "urn": [{"op": "replace", "path": f"{USER}:active", "value": False}],
+    "removed": [{"op": "remove", "path": "active"}],
     "spelled": [{"op": "REPLACE", "path": "ACTIVE", "value": "false"}],
 }
 
@@ -117,10 +119,8 @@ def test_directories_do_not_see_each_other(corp: Directory, world: Any) -> None:
         assert other.ask("DELETE", path).status == 404
         assert other.patch(path, *LEAVING["okta"]).status == 404
     assert other.body("GET", "/Users")["totalResults"] == 0
-    answer = other.ask(
-        "POST", "/Groups", {"schemas": [GROUP], "displayName": "Sales", "members": [{"value": person}]}
-    )
-    assert scim_type(answer) == (400, "invalidValue")
+    assert "members" not in other.group("Sales", person)
+    assert corp.groups("marie") == set()
     assert corp.account("marie")[1]
 
 
@@ -238,6 +238,35 @@ def test_attributes_are_chosen(corp: Directory) -> None:
     assert set(found[0]) == {"schemas", "id", "userName"}
 
 
+def test_member_that_is_nobody_is_none(corp: Directory) -> None:
+    """No error, as clients expect; but the answer shows who is one, and the trail that somebody was not."""
+    marie = corp.add("marie")["id"]
+    path = f"/Groups/{corp.group('Sales', 'nobody', marie)['id']}"
+    assert [one["value"] for one in corp.body("GET", path)["members"]] == [marie]
+    events = corp.store.rows("SELECT count(*) FROM plain_event WHERE name = 'scim.group-member-unknown'")
+    assert events == [(1,)]
+
+
+def test_all_kinds_are_searched_at_once(corp: Directory) -> None:
+    """From the root; what a kind does not have is false of it, and pages go on from one kind to the next."""
+    marie = corp.add("marie", displayName="A")["id"]
+    corp.clock.advance(timedelta(seconds=1))
+    corp.add("zoe", displayName="B")
+    corp.group("A", marie)
+    wanted = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]}
+    found = corp.body("POST", "/.search", {**wanted, "filter": 'displayName eq "a"'})
+    assert [one["meta"]["resourceType"] for one in found["Resources"]] == ["User", "Group"]
+    found = corp.body("POST", "/.search", {**wanted, "filter": 'not (userName eq "marie")'})
+    assert [one["displayName"] for one in found["Resources"]] == ["B", "A"]
+    found = corp.body(
+        "POST", "/.search", {**wanted, "startIndex": 2, "count": 2, "attributes": ["displayName"]}
+    )
+    assert [one["displayName"] for one in found["Resources"]] == ["B", "A"]
+    assert (found["totalResults"], found["itemsPerPage"]) == (3, 2)
+    assert corp.ask("POST", "/.search", {**wanted, "filter": 'nonsense eq "a"'}).status == 400
+    assert corp.body("GET", "/")["totalResults"] == 3
+
+
 def test_bulk_runs_operations_that_refer_to_each_other(corp: Directory) -> None:
     """In whatever order; each has its own answer; errors stop it where that is asked."""
     operations = [
@@ -302,7 +331,7 @@ def test_bulk_that_is_none_is_refused(corp: Directory, payload: Any) -> None:
         ("POST", "/Users", {"schemas": [USER]}, 400),
         ("POST", "/Users", {"schemas": [GROUP], "userName": "x"}, 400),
         ("POST", "/Users", {"schemas": [USER], "userName": "x", "active": "maybe"}, 400),
-        ("POST", "/Groups", {"schemas": [GROUP], "displayName": "x", "members": [{"value": "y"}]}, 400),
+        ("POST", "/Groups", {"schemas": [GROUP], "displayName": "x", "members": [{"type": "Group"}]}, 400),
         ("PATCH", "/Users/x", {"schemas": [PATCH], "Operations": []}, 400),
         ("PATCH", "/Users/x", {"schemas": [PATCH], "Operations": [{"op": "destroy"}]}, 400),
         ("GET", "/Users/'; DROP TABLE x", None, 404),
@@ -325,6 +354,14 @@ def test_request_that_is_wrong_has_an_answer(
 def test_body_of_another_type_is_refused(corp: Directory) -> None:
     """Forms and XML are none of SCIM."""
     assert corp.ask("POST", "/Users", b"userName=x", content_type="text/plain").status == 415
+
+
+def test_directory_that_is_switched_off_changes_nothing(corp: Directory, world: Any) -> None:
+    """Its token still says who it is; that is all."""
+    person = corp.add("marie")
+    world.provider(kind="scim", id="corp", label="Corp", enabled=False)
+    assert corp.patch(f"/Users/{person['id']}", *LEAVING["okta"]).status == 403
+    assert corp.account("marie")[1]
 
 
 def test_service_describes_itself(corp: Directory) -> None:
@@ -350,8 +387,6 @@ def test_domain_that_is_not_the_directorys_is_refused(corp: Directory, world: An
 
 def test_token_is_shown_once_and_ends(corp: Directory) -> None:
     """It is kept as a digest, found by its prefix, and worth nothing after its end or revocation."""
-    from datetime import timedelta
-
     with corp.store.transaction() as tx:
         token = make(tx, "corp", corp.clock.now(), days=10)
         second = make(tx, "corp", corp.clock.now(), days=365)

@@ -196,7 +196,7 @@ def _judge(
 @pytest.mark.parametrize("login", ["marie", "bruno", "olga", "lars"])
 def test_walker_sees_no_value_the_policy_denies(planted: Planted, login: str) -> None:
     """A seller, a customer, an administrator without business groups, and an auditor."""
-    visited, canaries, wrong = _walk(planted, login, 170)
+    visited, canaries, wrong = _walk(planted, login, 120)
     assert wrong == []
     assert visited > 40
     assert canaries > 20
@@ -208,7 +208,7 @@ def test_no_user_sees_a_value_the_policy_denies(planted: Planted) -> None:
     seen = 0
     for user in planted.app.users:
         if user.active and user.login != "__system__":
-            _, canaries, wrong = _walk(planted, user.login, 260)
+            _, canaries, wrong = _walk(planted, user.login, 150)
             assert wrong == []
             seen += canaries
     assert seen > 1_000

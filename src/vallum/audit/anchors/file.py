@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from vallum.audit.errors import AnchorFailed
+from vallum.audit.errors import AnchorFailed, MalformedNote
 from vallum.audit.notes import Checkpoint, Note, Signature
 from vallum.audit.tiles import TileReader
 
@@ -26,9 +26,11 @@ class FileAnchor:
     def publish(
         self, note: Note, checkpoint: Checkpoint, tiles: TileReader
     ) -> tuple[Sequence[Signature], bytes]:
-        """Append the checkpoint. Raises: AnchorFailed."""
+        """Append the checkpoint, unless it is the last one there. Raises: AnchorFailed."""
         del checkpoint, tiles
         try:
+            if self._path.exists() and (kept := read_notes(self._path)) and kept[-1].text == note.text:
+                return (), b""
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 data = f"{note}\n".encode()
@@ -37,10 +39,8 @@ class FileAnchor:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-        except OSError as error:
-            raise AnchorFailed(
-                f"the file cannot be appended to: {error.strerror}", where=str(self._path)
-            ) from error
+        except (OSError, MalformedNote, UnicodeDecodeError) as error:
+            raise AnchorFailed(f"the file cannot be appended to: {error}", where=str(self._path)) from error
         return (), b""
 
 

@@ -81,6 +81,9 @@ def verify(
     values: Annotated[
         bool, typer.Option("--values", help="Each erasable value as well; takes longer.")
     ] = False,
+    hashes_only: Annotated[
+        bool, typer.Option("--hashes-only", help="Not whether each event is filed where searches find it.")
+    ] = False,
     processes: Annotated[int, typer.Option("--processes", min=1, max=64, help="Processes at work.")] = 2,
     folder: Folder = None,
 ) -> int:
@@ -93,6 +96,7 @@ def verify(
             against=_notes(against),
             key=Verifier.parse(log_key) if log_key else None,
             witnesses=[Verifier.parse(text) for text in witness_key or ()],
+            filed=not hashes_only,
             values=values,
             processes=processes,
             progress=shell.progress,

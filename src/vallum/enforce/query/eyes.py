@@ -28,7 +28,7 @@ __all__ = ["CHUNK", "Build", "Eyes", "among", "batches", "natural", "own_id", "r
 
 CHUNK: Final = 10_000
 Row = tuple[Any, ...]
-Build = Callable[[Env], "sa.Select[Any]"]
+Build = Callable[[Env], "sa.Select[Any] | sa.CompoundSelect[Any]"]
 T = TypeVar("T")
 
 _ID_ARRAY: Final = postgresql.ARRAY(sa.BigInteger())

@@ -18,7 +18,7 @@ from vallum.enforce.query.check import missing
 from vallum.enforce.query.columns import Wanted, field_names, wanted
 from vallum.enforce.query.eyes import Eyes, Row, among, batches, natural, own_id, record_ids
 from vallum.enforce.query.lines import lines_of
-from vallum.enforce.query.names import Names, check_names, name_value, names_of
+from vallum.enforce.query.names import Names, check_names, name_value, names_of_all
 from vallum.enforce.query.order import given_order
 from vallum.enforce.query.search import bounded, found
 from vallum.enforce.query.values import shown_all
@@ -66,9 +66,10 @@ class _Reading:
         for i, item in enumerate(self.fields, 1):
             if item.named:
                 pointing.setdefault(item.field.comodel or "", []).append(i)
+        wanted = {m: {v for i in places for v in columns[i] if v} for m, places in pointing.items()}
+        known = names_of_all(self.eyes, wanted, self.names)
         for comodel, places in pointing.items():
-            ids = {value for i in places for value in columns[i] if value}
-            names = names_of(self.eyes, comodel, ids, self.names)
+            names = known.get(comodel, {})
             for i in places:
                 columns[i] = [value and (value, names.get(value)) for value in columns[i]]
         return columns

@@ -338,6 +338,13 @@ class Factors:
                 b" AND NOT EXISTS (SELECT 1 FROM vallum.passkey WHERE account_id = %(id)s)",
                 {"id": account.id},
             )
+            # Where one is required there is no grace once more: the next sign-in asks for another.
+            connection.execute(
+                b"UPDATE vallum.account SET factor_deadline = %(now)s WHERE id = %(id)s"
+                b" AND NOT EXISTS (SELECT FROM vallum.totp WHERE account_id = %(id)s)"
+                b" AND NOT EXISTS (SELECT FROM vallum.passkey WHERE account_id = %(id)s)",
+                {"id": account.id, "now": now},
+            )
             base.mail(
                 connection,
                 "factor-removed",

@@ -23,7 +23,7 @@ from vallum.identity.sso import store as links
 from vallum.identity.sso.errors import NoSuchProvider, SignInRefused
 from vallum.identity.sso.fetch import Fetch
 from vallum.identity.sso.join import SignedIn, join
-from vallum.identity.sso.pending import Pending, burn, derive, local_path, put, start
+from vallum.identity.sso.pending import Pending, burn, burn_expired, derive, local_path, put, start
 from vallum.identity.sso.pending import Started as Handle
 from vallum.identity.sso.providers import OidcProvider
 from vallum.kernel import Clock, read_secret
@@ -74,6 +74,7 @@ class OidcFlow:
         handle = start(browser)
         pending = Pending(provider_id, local_path(return_to), max_age=max_age, account_id=account_id)
         with self._store.transaction() as tx:
+            burn_expired(tx, self._clock.now())
             put(tx, handle, pending, self._clock.now())
         url = authorization_url(client.provider, metadata, handle, self.redirect_uri(provider_id), max_age)
         return Redirect(url, handle.browser)

@@ -17,7 +17,7 @@ __all__ = ["ODOO_ROUNDS", "is_pbkdf2", "pbkdf2_matches", "pbkdf2_spend"]
 
 ODOO_ROUNDS: Final = 600_000
 _MOST_ROUNDS: Final = 10_000_000
-_FORM: Final = re.compile(r"\$pbkdf2-sha512\$([1-9]\d{0,7})\$([A-Za-z0-9./]{1,256})\$([A-Za-z0-9./]{86})")
+_FORM: Final = re.compile(r"\$pbkdf2-sha512\$([1-9]\d{0,7})\$([A-Za-z0-9./]{1,2000})\$([A-Za-z0-9./]{86})")
 
 
 def is_pbkdf2(kept: str) -> bool:

@@ -20,7 +20,7 @@ from vallum.identity.saml.response import Assertion, Expected, check_response
 from vallum.identity.sso import store as links
 from vallum.identity.sso.errors import NoSuchProvider, SignInRefused
 from vallum.identity.sso.join import SignedIn, join
-from vallum.identity.sso.pending import Pending, burn, local_path, put, start
+from vallum.identity.sso.pending import Pending, burn, burn_expired, local_path, put, start
 from vallum.identity.sso.providers import SamlProvider
 from vallum.kernel import Clock
 
@@ -90,6 +90,7 @@ class SamlFlow:
         message = ask(provider, request, handle.handle, self._key)
         pending = Pending(provider_id, local_path(return_to), request.get("ID"), max_age, account_id)
         with self._store.transaction() as tx:
+            burn_expired(tx, self._clock.now())
             put(tx, handle, pending, now)
         return Sent(message, handle.browser)
 

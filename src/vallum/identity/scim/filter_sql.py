@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from scim2_models import Extension, Group, InvalidFilterException
+from scim2_models import Extension, InvalidFilterException
 from scim2_models.path import (
     AttributeBinding,
     AttrPath,
@@ -32,7 +32,7 @@ from scim2_models.path import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from vallum.identity.scim.models import Kind
+from vallum.identity.scim.models import Group, Kind
 from vallum.identity.scim.tables import GROUP, MEMBER, USER
 
 __all__ = ["condition", "sort_key"]
@@ -56,12 +56,17 @@ class _Json:
         return self.exact if binding.case_exact else self.folded
 
 
-def condition(wanted: ScimFilter[Any], kind: Kind) -> Bool:
-    """The filter over the table of that kind. Raises: SCIMException."""
+def condition(wanted: ScimFilter[Any], kind: Kind, *, among_others: bool = False) -> Bool:
+    """The filter over the table of that kind.
+
+    `among_others`: other kinds are searched as well, so that what this one does not have is false.
+
+    Raises: SCIMException.
+    """
     if len(wanted) > _LONGEST:
         raise InvalidFilterException(detail=f"the filter has more than {_LONGEST} characters")
     bound = ScimFilter[kind](str(wanted))  # type: ignore[valid-type]
-    return _Compiler(bound, kind).visit(bound.ast)
+    return _Compiler(bound, kind, strict=not among_others).visit(bound.ast)
 
 
 def sort_key(binding: AttributeBinding, kind: Kind) -> sa.ColumnElement[Any]:
@@ -93,12 +98,19 @@ class _Compiler(FilterVisitor[Bool]):
     """Over a resource or, within a value path, over one entry of an attribute."""
 
     def __init__(
-        self, bound: ScimFilter[Any], kind: Kind, head: AttrPath | None = None, entry: _Json | None = None
+        self,
+        bound: ScimFilter[Any],
+        kind: Kind,
+        head: AttrPath | None = None,
+        entry: _Json | None = None,
+        *,
+        strict: bool = True,
     ) -> None:
         self._bound = bound
         self._kind = kind
         self._head = head
         self._entry = entry
+        self._strict = strict
 
     def visit_not(self, node: Not) -> Bool:
         return sa.not_(self.visit(node.expr))
@@ -111,14 +123,20 @@ class _Compiler(FilterVisitor[Bool]):
         if self._entry is not None:
             raise InvalidFilterException(detail="a value path within another one")
         binding = self._resolved(node.attr_path)
+        if binding is None:
+            return sa.false()
 
         def inner(entry: _Json) -> Bool:
-            return _Compiler(self._bound, self._kind, node.attr_path, entry).visit(node.val_filter)
+            return _Compiler(self._bound, self._kind, node.attr_path, entry, strict=self._strict).visit(
+                node.val_filter
+            )
 
         return self._any(binding, inner)
 
     def visit_present(self, node: Present) -> Bool:
         binding = self._resolved(node.attr_path)
+        if binding is None:
+            return sa.false()
         if self._entry is not None:
             return _present(self._entry[_sub_name(binding)].exact)
         column = _column(binding, self._kind)
@@ -130,6 +148,8 @@ class _Compiler(FilterVisitor[Bool]):
 
     def visit_comparison(self, node: Comparison) -> Bool:
         binding = self._resolved(node.attr_path, compared=True)
+        if binding is None:
+            return sa.false()
         value = coerce_value(binding, node.value, node.op)
         if node.op == CompareOperator.ne:
             return sa.not_(self._compare(binding, CompareOperator.eq, value))
@@ -148,14 +168,14 @@ class _Compiler(FilterVisitor[Bool]):
             return sa.or_(found, sa.not_(self._any(binding, lambda _: sa.true())))
         return found
 
-    def _resolved(self, path: AttrPath, *, compared: bool = False) -> AttributeBinding:
+    def _resolved(self, path: AttrPath, *, compared: bool = False) -> AttributeBinding | None:
         if self._head is not None:
             if path.sub_attr:
                 raise InvalidFilterException(detail="attributes of entries have no attributes of their own")
             path = AttrPath(uri=self._head.uri, attr=self._head.attr, sub_attr=path.attr)
         resolve = self._bound.resolve_comparison if compared else self._bound.resolve
-        binding = resolve(path, strict=True)
-        if binding is None or binding.field_name == "password":
+        binding = resolve(path, strict=self._strict)
+        if binding is not None and binding.field_name == "password":
             raise InvalidFilterException(detail=f"no attribute is called {path}")
         return binding
 
@@ -212,12 +232,10 @@ def _virtual(binding: AttributeBinding, kind: Kind) -> sa.Select[Any] | None:
     """Groups of people and members of groups, as entries; they are in a table of their own."""
     if kind is Group and binding.field_name == "members":
         exact = sa.func.jsonb_build_object("value", MEMBER.c.user_id, "type", "User", type_=JSONB)
-        folded = sa.func.jsonb_build_object(
-            "value", MEMBER.c.user_id, "type", "user", "display", USER.c.folded["displayName"], type_=JSONB
-        )
+        folded = sa.func.jsonb_build_object("value", MEMBER.c.user_id, "type", "user", type_=JSONB)
         return (
             sa.select(MEMBER.c.group_id.label("owner"), exact.label("exact"), folded.label("folded"))
-            .select_from(MEMBER.join(USER, USER.c.id == MEMBER.c.user_id))
+            .select_from(MEMBER)
             .correlate(None)
         )
     if kind is not Group and binding.field_name == "groups":

@@ -22,7 +22,12 @@ from vallum.kernel import VallumError
 __all__ = ["MEDIA_TYPE", "Request", "Response", "ScimHttp"]
 
 MEDIA_TYPE: Final = "application/scim+json"
-_TAKEN: Final = ("account-taken",)
+# What accounts say of a name or an address, and that a directory was switched off.
+_ANSWERS: Final[dict[str, tuple[int, str | None]]] = {
+    "account-taken": (409, "uniqueness"),
+    "settings": (400, "invalidValue"),
+    "no-such-provider": (403, None),
+}
 _PARAMETERS: Final = ("attributes", "excludedAttributes")
 _QUERY: Final = (*_PARAMETERS, "filter", "sortBy", "sortOrder", "startIndex", "count")
 _DISCOVERY: Final = ("ServiceProviderConfig", "ResourceTypes", "Schemas")
@@ -68,9 +73,10 @@ class ScimHttp:
         except ValidationError as error:
             return failed(Error.from_validation_error(error.errors()[0]))
         except VallumError as error:
-            if error.code in _TAKEN:
-                return failed(Error(status=409, scim_type="uniqueness", detail=error.what))
-            raise
+            found = _ANSWERS.get(error.code)
+            if found is None:
+                raise
+            return failed(Error(status=found[0], scim_type=found[1], detail=error.what))
 
     def _route(self, request: Request) -> Response:
         name, _, rest = request.path.strip("/").partition("/")
@@ -80,6 +86,8 @@ class ScimHttp:
             from vallum.identity.scim.bulk import run_bulk
 
             return _only(request, POST=lambda: run_bulk(self, _json(request)))
+        if name in ("", ".search") and not rest:
+            return self._collection(request, None, posted=name == ".search")
         if name == "Me":
             return failed(Error(status=501, detail="directories have no resource of their own"))
         if name not in KINDS or "/" in rest:
@@ -88,20 +96,24 @@ class ScimHttp:
             return self._collection(request, name, posted=rest == ".search")
         return self._resource(request, name, rest)
 
-    def _collection(self, request: Request, name: str, *, posted: bool) -> Response:
+    def _collection(self, request: Request, name: str | None, *, posted: bool) -> Response:
+        """All of a kind, or (None) of every kind."""
+        service = self._service
         if posted:
             return _only(
-                request, POST=lambda: Response(200, self._service.search(name, _json(request), posted=True))
+                request, POST=lambda: Response(200, service.search(name, _json(request), posted=True))
             )
         query = _query(request)
-
-        def create() -> Response:
-            made = self._service.create(name, _json(request), _given(request))
-            headers = {"Location": made["meta"]["location"]} if "meta" in made else {}
-            return _tagged(Response(201, made, headers))
-
         wanted: dict[str, Any] = {key: query[key] for key in _QUERY if key in query}
-        return _only(request, GET=lambda: Response(200, self._service.search(name, wanted)), POST=create)
+        methods = {"GET": lambda: Response(200, service.search(name, wanted))}
+        if name is not None:
+            methods["POST"] = lambda: self._create(request, name)
+        return _only(request, **methods)
+
+    def _create(self, request: Request, name: str) -> Response:
+        made = self._service.create(name, _json(request), _given(request))
+        headers = {"Location": made["meta"]["location"]} if "meta" in made else {}
+        return _tagged(Response(201, made, headers))
 
     def _resource(self, request: Request, name: str, id_: str) -> Response:
         service, given = self._service, _given(request)

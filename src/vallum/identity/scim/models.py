@@ -1,7 +1,7 @@
 """What this service has to offer: people and groups, what may be left out, and what is tolerated.
 
-Pure. The typed resources are scim2-models'; of the enterprise extension only the manager differs, whose
-address Entra ID and Okta leave out.
+Pure. The typed resources are scim2-models'; what differs is the manager,
+whose address Entra ID and Okta leave out, and members, who are people only.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from scim2_models import (
     ETag,
     Extension,
     Filter,
-    Group,
     Mutability,
     Patch,
+    Reference,
+    Required,
     Resource,
     ResourceType,
     ScimPolicy,
@@ -39,6 +40,7 @@ __all__ = [
     "POLICY",
     "PROVIDER",
     "EnterpriseUser",
+    "Group",
     "Kind",
     "Person",
 ]
@@ -69,6 +71,25 @@ class EnterpriseUser(Extension):
     division: str | None = None
     department: str | None = None
     manager: Manager | None = None
+
+
+class GroupMember(ComplexAttribute):
+    """Somebody in a group."""
+
+    value: Annotated[str | None, Mutability.immutable, CaseExact.true] = None
+    ref: Annotated[Reference[User] | None, Mutability.immutable] = Field(  # type: ignore[type-arg]
+        None, serialization_alias="$ref", validation_alias="$ref"
+    )
+    type: Annotated[str | None, Mutability.immutable] = Field(None, examples=["User"])
+
+
+class Group(Resource[Any]):
+    """A group of a directory."""
+
+    __schema__ = URN("urn:ietf:params:scim:schemas:core:2.0:Group")
+
+    display_name: Annotated[str | None, Required.true] = None
+    members: list[GroupMember] | None = None
 
 
 Person: TypeAlias = User[EnterpriseUser]

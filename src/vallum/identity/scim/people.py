@@ -66,10 +66,11 @@ def follow(
     if before is not None and person_of(before.data) != person:
         _check_domain(provider, person)
         accounts.update(tx, after.account_id, person)
-    if not after.data["active"]:
+    if not after.data.get("active"):
+        # Also where the attribute was taken away: whoever is not said to be here is not.
         # Also where it was inactive: whatever has come up in the meantime ends.
         accounts.deactivate(tx, after.account_id, provider.id)
-    elif before is None or not before.data["active"]:
+    elif before is None or not before.data.get("active"):
         accounts.activate(tx, after.account_id, provider.id)
     regroup(tx, accounts, provider, [after])
 

@@ -15,7 +15,6 @@ from uuid import uuid4
 from psycopg.errors import UniqueViolation
 from scim2_models import (
     Context,
-    Group,
     InvalidValueException,
     ListResponse,
     NotFoundException,
@@ -31,7 +30,7 @@ from vallum.identity.accounts_port import Accounts, Store, Transaction
 from vallum.identity.scim import store
 from vallum.identity.scim.dialects import plain_patch, plain_resource
 from vallum.identity.scim.filter_sql import condition, sort_key
-from vallum.identity.scim.models import KINDS, PAGE, POLICY, Kind
+from vallum.identity.scim.models import KINDS, PAGE, POLICY, Group, Kind, Person
 from vallum.identity.scim.people import account_for, follow, person_of, regroup
 from vallum.identity.scim.store import Stored
 from vallum.identity.sso import store as links
@@ -73,6 +72,7 @@ class ScimService:
         wanted = kind.model_validate(
             plain_resource(payload), scim_ctx=Context.RESOURCE_CREATION_REQUEST, scim_policy=POLICY
         )
+        _here(wanted)
         now = self._clock.now()
 
         def work(tx: Transaction, provider: Provider) -> dict[str, Any]:
@@ -101,26 +101,29 @@ class ScimService:
 
         return self._do(work)
 
-    def search(self, name: str, request: dict[str, Any], *, posted: bool = False) -> dict[str, Any]:
-        """A page of resources. Raises: SCIMException, pydantic.ValidationError."""
-        kind = KINDS[name]
+    def search(self, name: str | None, request: dict[str, Any], *, posted: bool = False) -> dict[str, Any]:
+        """A page of resources, of one kind or (None) of all. Raises: as `create`."""
+        kinds = list(KINDS.values()) if name is None else [KINDS[name]]
+        model: Any = Person | Group if name is None else kinds[0]
         context = Context.SEARCH_REQUEST if posted else Context.RESOURCE_QUERY_REQUEST
-        wanted = SearchRequest[kind].model_validate(request, scim_ctx=context)  # type: ignore[valid-type]
-        where = condition(wanted.filter, kind) if wanted.filter is not None else None
-        order = None
-        binding = wanted.sort_binding(kind) if wanted.sort_by is not None else None
-        if binding is not None:
-            descending = wanted.sort_order == SearchRequest.SortOrder.descending
-            order = sort_key(binding, kind)
-            order = order.desc().nulls_last() if descending else order.asc().nulls_last()
+        wanted = SearchRequest[model].model_validate(request, scim_ctx=context)
         start = wanted.start_index or 1
         limit = PAGE if wanted.count is None else min(wanted.count, PAGE)
 
         def work(tx: Transaction, provider: Provider) -> dict[str, Any]:
-            total, rows = store.search(tx, kind, provider.id, where, order, start - 1, limit)
-            shown = self._shown(tx, kind, rows, wanted, Context.RESOURCE_QUERY_RESPONSE)
-            envelope = ListResponse[kind](  # type: ignore[valid-type]
-                total_results=total, start_index=start, items_per_page=len(rows), resources=[]
+            total = 0
+            shown: list[dict[str, Any]] = []
+            for kind in kinds:
+                where = None
+                if wanted.filter is not None:
+                    where = condition(wanted.filter, kind, among_others=name is None)
+                # One kind behind the other: what of the page is left begins where the last one ended.
+                offset, left = max(start - 1 - total, 0), limit - len(shown)
+                count, rows = store.search(tx, kind, provider.id, where, _order(wanted, kind), offset, left)
+                total += count
+                shown += self._shown(tx, kind, rows, wanted, Context.RESOURCE_QUERY_RESPONSE)
+            envelope = ListResponse[model](
+                total_results=total, start_index=start, items_per_page=len(shown), resources=[]
             ).model_dump(scim_ctx=Context.RESOURCE_QUERY_RESPONSE)
             return {**envelope, "Resources": shown}
 
@@ -135,7 +138,7 @@ class ScimService:
 
         def change(original: Resource[Any]) -> Resource[Any]:
             wanted.replace(original)
-            return wanted
+            return _here(wanted)
 
         return self._change(kind, id_, change, given, Context.RESOURCE_REPLACEMENT_RESPONSE)
 
@@ -160,7 +163,7 @@ class ScimService:
         def work(tx: Transaction, provider: Provider) -> None:
             found = _existing(store.get(tx, kind, provider.id, id_, lock=True), id_)
             _check_match(found, given)
-            members = [id_ for id_, _ in store.members_of(tx, [found.id])[found.id]] if kind is Group else []
+            members = store.members_of(tx, [found.id])[found.id] if kind is Group else []
             if found.account_id is not None:
                 self._accounts.set_groups(tx, found.account_id, frozenset(), provider.id)
                 self._accounts.deactivate(tx, found.account_id, provider.id)
@@ -189,8 +192,7 @@ class ScimService:
             if kind is Group:
                 moved = self._set_members(tx, provider, after, changed)
                 if data["displayName"] != before.data["displayName"]:
-                    members = [user for user, _ in store.members_of(tx, [id_])[id_]]
-                    moved = frozenset(members) | moved
+                    moved |= frozenset(store.members_of(tx, [id_])[id_])
             else:
                 moved = frozenset()
                 follow(tx, self._accounts, provider, before, after)
@@ -208,12 +210,16 @@ class ScimService:
         self, tx: Transaction, provider: Provider, stored: Stored, wanted: Resource[Any]
     ) -> frozenset[str]:
         ids = {str(one.value) for one in getattr(wanted, "members", None) or ()}
-        if any(str(one.type or "User") != "User" for one in getattr(wanted, "members", None) or ()):
+        if any(
+            str(one.type or "User").casefold() != "user" for one in getattr(wanted, "members", None) or ()
+        ):
             raise InvalidValueException(detail="groups within groups are not provisioned: send their members")
-        known = {one.id for one in store.users(tx, provider.id, sorted(ids))}
+        # Who is nobody here, or another directory's, cannot be told apart, and is no member: the answer shows
+        # who is. Clients expect that to be no error.
+        known = frozenset(one.id for one in store.users(tx, provider.id, sorted(ids)))
         if known != ids:
-            raise InvalidValueException(detail="a member is nobody this directory has provisioned")
-        moved = store.set_members(tx, stored.id, frozenset(ids))
+            self._record(tx, "member-unknown", Group, stored)
+        moved = store.set_members(tx, stored.id, known)
         regroup(tx, self._accounts, provider, store.users(tx, provider.id, sorted(moved)))
         return moved
 
@@ -258,8 +264,8 @@ class ScimService:
             data = {**row.data, "id": row.id, "meta": self._meta(name, row)}
             if kind is Group and members[row.id]:
                 data["members"] = [
-                    {"value": id_, "type": "User", "display": shown, "$ref": f"{self._base}/Users/{id_}"}
-                    for id_, shown in members[row.id]
+                    {"value": id_, "type": "User", "$ref": f"{self._base}/Users/{id_}"}
+                    for id_ in members[row.id]
                 ]
             elif kind is not Group and groups[row.id]:
                 data["groups"] = [
@@ -284,6 +290,15 @@ class ScimService:
         }
 
 
+def _order(wanted: Any, kind: Kind) -> Any:
+    binding = wanted.sort_binding(kind) if wanted.sort_by is not None else None
+    if binding is None:
+        return None
+    descending = wanted.sort_order == SearchRequest.SortOrder.descending
+    key = sort_key(binding, kind)
+    return key.desc().nulls_last() if descending else key.asc().nulls_last()
+
+
 def _existing(found: Stored | None, id_: str) -> Stored:
     if found is None:
         raise NotFoundException(detail=f"no resource has the id {id_[:40]}")
@@ -304,6 +319,11 @@ def _data(resource: Resource[Any]) -> dict[str, Any]:
     data = {name: value for name, value in data.items() if name not in _OWN}
     if isinstance(resource, Group):
         data.pop("members", None)
-    else:
-        data.setdefault("active", True)
     return data
+
+
+def _here(resource: Resource[Any]) -> Resource[Any]:
+    """Whoever is described whole is here, unless it is said that they are not."""
+    if not isinstance(resource, Group) and getattr(resource, "active", True) is None:
+        resource.active = True  # type: ignore[attr-defined]
+    return resource

@@ -10,11 +10,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from psycopg.types.json import Jsonb
-from scim2_models import Group
 
 from vallum.enforce.statement import compiled
 from vallum.identity.accounts_port import Transaction
-from vallum.identity.scim.models import Kind, Person
+from vallum.identity.scim.models import Group, Kind, Person
 from vallum.identity.scim.tables import GROUP, MEMBER, USER
 from vallum.identity.sso.store import folded
 
@@ -134,7 +133,7 @@ def _values(kind: Kind, stored: Stored) -> dict[str, Any]:
         "version": stored.version,
         "modified": stored.modified,
     }
-    return values if kind is Group else {**values, "active": data["active"]}
+    return values if kind is Group else {**values, "active": data.get("active")}
 
 
 def _folded(value: Any) -> Any:
@@ -168,17 +167,17 @@ def groups_of(tx: Transaction, ids: Iterable[str]) -> dict[str, list[tuple[str, 
     return found
 
 
-def members_of(tx: Transaction, ids: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
-    """By the id of a group: its members, id and name."""
-    found: dict[str, list[tuple[str, str]]] = {id_: [] for id_ in ids}
+def members_of(tx: Transaction, ids: Iterable[str]) -> dict[str, list[str]]:
+    """By the id of a group: the ids of its members."""
+    found: dict[str, list[str]] = {id_: [] for id_ in ids}
     statement = (
-        sa.select(MEMBER.c.group_id, USER.c.id, USER.c.data)
+        sa.select(MEMBER.c.group_id, USER.c.id)
         .select_from(MEMBER.join(USER, USER.c.id == MEMBER.c.user_id))
         .where(MEMBER.c.group_id.in_([UUID(id_) for id_ in found]))
         .order_by(USER.c.name_key)
     )
-    for group, user, data in _expanded(tx, statement) if found else ():
-        found[str(group)].append((str(user), str(data.get("displayName") or data["userName"])))
+    for group, user in _expanded(tx, statement) if found else ():
+        found[str(group)].append(str(user))
     return found
 
 

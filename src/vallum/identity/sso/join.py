@@ -174,7 +174,8 @@ def password_provider(tx: Transaction, *names: str | None) -> Provider | None:
     Break-glass accounts are the caller's to exempt.
     """
     domains = {domain for name in names if (domain := domain_of(name))}
-    for provider in store.all_providers(tx) if domains else ():
+    # Where nobody has ever used single sign-on, there are no tables for it.
+    for provider in store.all_providers(tx) if domains and store.is_ready(tx) else ():
         # Also where it is switched off: switching off must not open what was shut.
         if provider.forbid_password and domains.intersection(provider.domains):
             return provider

@@ -21,6 +21,7 @@ __all__ = [
     "folded",
     "forget_provider",
     "is_provisioned",
+    "is_ready",
     "link",
     "links_of",
     "provider",
@@ -64,6 +65,12 @@ def provider(tx: Transaction, provider_id: str) -> Provider:
     if found is None or not found.enabled:
         raise _unknown(provider_id)
     return found
+
+
+def is_ready(tx: Transaction) -> bool:
+    """Whether the tables are there."""
+    row = tx.execute("SELECT to_regclass('vallum.sso_provider')").fetchone()
+    return row is not None and row[0] is not None
 
 
 def all_providers(tx: Transaction) -> list[Provider]:

@@ -141,7 +141,11 @@ def confirm(page: Page, _: int) -> Response:
     """They are right, or not."""
     form, account = page.form(), page.account
     token = page.identity.sign_in.confirm(
-        page.token, page.request.client, password=form.get("password"), code=form.get("code")
+        page.token,
+        page.request.client,
+        password=form.get("password"),
+        code=form.get("code"),
+        device=page.cookies.device,
     )
     if token is None:
         return page.show(

@@ -11,8 +11,8 @@ from vallum.server.pages import Pages
 __all__ = ["Event", "Site", "console_pages"]
 
 
-def console_pages() -> Pages[Site]:
-    """All pages of the console, in the order of the rail."""
+def console_pages(*, audit: bool = False) -> Pages[Site]:
+    """All pages of the console, in the order of the rail. `audit`: there is a trail to show."""
     from vallum.server.console import (
         data,
         edit,
@@ -24,10 +24,13 @@ def console_pages() -> Pages[Site]:
         people,
         postgres,
         record,
+        trail,
         who_can,
+        workshop,
     )
 
     found: Pages[Site] = Pages()
-    for module in (home, data, record, edit, explorer, explain, who_can, people, postgres, me, look):
+    access = (home, data, record, edit, explorer, explain, who_can, workshop, people)
+    for module in (*access, *((trail,) if audit else ()), postgres, me, look):
         found.include(module.pages)
     return found

@@ -20,7 +20,7 @@ from vallum.server.console.filters import (
     search_names,
 )
 from vallum.server.console.seen import Found, Seen, seen
-from vallum.server.console.site import Ask, Event, Site, model_label
+from vallum.server.console.site import Ask, Site, model_label
 from vallum.server.pages import Answer, Download, Page, Pages, as_csv, as_json, twin
 from vallum.server.pages.failures import failure_of
 
@@ -230,7 +230,7 @@ class Listing:
         columns = self._exported_columns()
         rows = self._eyes.read(model, found.ids, columns)
         facts = {"model": model.name, "records": len(rows), "format": kind, "fields": list(columns)}
-        visit.site.record(Event(kind="console.export", by=visit.viewer.login, facts=facts))
+        visit.site.told(visit, "export", **facts)
         plain_rows = [
             {"id": row["id"], **{n: _exported(self._fields[n], row.get(n)) for n in columns}} for row in rows
         ]

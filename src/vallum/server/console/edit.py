@@ -15,7 +15,7 @@ from vallum.facade import Session
 from vallum.kernel import Conflict, ConnectionFailed, UnknownRecord, VallumError
 from vallum.schema import Model
 from vallum.server.console.entry import controls, editable, shown, typed_values
-from vallum.server.console.site import Ask, Event, Site, model_label
+from vallum.server.console.site import Ask, Site, model_label
 from vallum.server.pages import Answer, NotYours, Page, Pages, Query, Redirect
 from vallum.server.pages.failures import failure_of
 
@@ -199,9 +199,4 @@ def delete(visit: Ask) -> Answer:
             "failure": failure,
         }
         return Page("delete.html", values, status=HTTPStatus(failure.status))
-    visit.site.record(
-        Event(
-            kind="console.delete", by=visit.viewer.login, facts={"model": desk.model.name, "id": desk.record}
-        )
-    )
     return Redirect(f"/data/{desk.model.name}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vallum.analysis import cell, inexact_models
-from vallum.kernel import Operation
+from vallum.kernel import Operation, VallumError
 from vallum.server.console.site import Ask, Site, model_label
 from vallum.server.pages import Answer, Page, Pages
 
@@ -48,15 +48,13 @@ def home(visit: Ask) -> Answer:
     if not visit.viewer.oversees:
         return Page("home_own.html", {"apps": own_models(visit)})
     found = sorted(_attention(visit.site), key=lambda a: (-a.weight, a.title))
-    return Page(
-        "home.html", {"layers": [_access(visit.site), *visit.site.layers.values()], "attention": found}
-    )
+    return Page("home.html", {"layers": _layers(visit.site), "attention": found})
 
 
 def own_models(visit: Ask) -> list[tuple[str, str, str]]:
     """The models a viewer may read: name, label and what they may do, those in menus first."""
     site = visit.site
-    actor = site.actor(site.user(visit.viewer.user_id))
+    actor = site.actor(site.viewer(visit))
     in_menus = {m.action.model for m in site.eyes(visit).menus() if m.action is not None and m.action.model}
     found = []
     for model in site.models:
@@ -66,6 +64,32 @@ def own_models(visit: Ask) -> list[tuple[str, str, str]]:
         if "r" in one.operations:
             found.append((model.name not in in_menus, model.name, model_label(model), one.operations))
     return [(name, label, letters) for _, name, label, letters in sorted(found)]
+
+
+def _layers(site: Site) -> list[Layer]:
+    """The layers that are there, each with its state."""
+    found = [_access(site)]
+    audit = _audit(site)
+    return found if audit is None else [*found, audit]
+
+
+def _audit(site: Site) -> Layer | None:
+    """The trail, where this server is told of one."""
+    if site.audit is None:
+        return None
+    try:
+        tables = len(site.audit.audited())
+    except VallumError:
+        return Layer("Audit", "history", "notice", "not enabled in this database", (), "/audit/proofs")
+    state = "changes are kept" if tables else "no table is audited"
+    return Layer(
+        "Audit",
+        "history",
+        "allowed" if tables else "notice",
+        state,
+        (("audited tables", tables, "/audit/proofs"),),
+        "/audit",
+    )
 
 
 def _access(site: Site) -> Layer:

@@ -19,7 +19,7 @@ pages.entry("My access", "/me", "user-round-cog", section="Me", key="m")
 def mine(visit: Ask) -> Answer:
     """The viewer's groups, companies and rights."""
     site = visit.site
-    user = site.user(visit.viewer.user_id)
+    user = site.viewer(visit)
     actor, policy = site.actor(user), site.vallum.policy
     keys = memberships(policy, site.vallum.users, actor)
     member = Membership(policy, *keys)

@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from vallum.enforce.roles.login import Login
 from vallum.enforce.roles.status import by_kind
 from vallum.facade.roles import Proposal
-from vallum.server.console.site import Ask, Event, Site
+from vallum.server.console.site import Ask, Site
 from vallum.server.pages import Answer, Download, NotYours, Page, Pages, Redirect, Stream, as_json
 from vallum.server.pages.environment import render
 from vallum.server.pages.progress import run
@@ -91,9 +91,8 @@ def plan(visit: Ask) -> Answer:
 def apply(visit: Ask) -> Answer:
     """Bring PostgreSQL to the policy: all of it in one transaction, or nothing."""
     _require_fresh(visit)
-    done = visit.site.vallum.roles.apply()
-    facts = {"undone": len(done.changes.undo), "made": len(done.changes.make), "repaired": len(done.repaired)}
-    visit.site.record(Event(kind="console.roles_applied", by=visit.viewer.login, facts=facts))
+    visit.site.told(visit, "policy-change", act="roles applied")
+    visit.site.vallum.roles.apply()
     return Redirect("/postgres?done=applied")
 
 
@@ -110,24 +109,12 @@ def let_in(visit: Ask) -> Answer:
     site, form = visit.site, visit.form
     user = site.vallum.users.find(form.number("user") if form.text("act") else form.text("user"))
     if form.text("act") == "disable":
-        ended = site.vallum.roles.disable(user.id)
-        site.record(
-            Event(
-                kind="console.login_disabled",
-                by=visit.viewer.login,
-                facts={"user_id": user.id, "ended": ended},
-            )
-        )
+        site.told(visit, "administration", act="log-in shut", of=user.id)
+        site.vallum.roles.disable(user.id)
         return Redirect("/postgres/log-ins?done=disabled")
     days = form.number("days", 90, least=1, most=365)
+    site.told(visit, "administration", act="log-in made", of=user.id, days=days)
     made = site.vallum.roles.login(user.id, days)
-    site.record(
-        Event(
-            kind="console.login_made",
-            by=visit.viewer.login,
-            facts={"user_id": user.id, "role": made.role, "days": days},
-        )
-    )
     values = _log_ins(visit) | {
         "made": made,
         "made_for": user,

@@ -76,6 +76,7 @@ class Form:
             "tail": tail,
             "suffix": self._suffix,
             "may": may,
+            "history": site.audit is not None and eyes.other is None,
             "marked": eyes.marked(model) if self._visit.query.text("marks") else ((), ()),
         }
 

@@ -15,7 +15,7 @@ from vallum.facade import Session
 from vallum.kernel import AccessDenied
 from vallum.policy import User
 from vallum.schema import Field, Model
-from vallum.server.console.site import Ask, Event, Site
+from vallum.server.console.site import Ask, Site
 from vallum.server.pages import NotFound, NotYours
 
 __all__ = ["HIDDEN", "Found", "Seen", "seen"]
@@ -56,9 +56,7 @@ def seen(visit: Ask) -> Seen:
     other = site.user(int(given))
     if not other.active or site.actor(other).superuser:
         raise NotYours("inactive people and superusers are not viewed as", fix="choose somebody else")
-    site.record(
-        Event(kind="console.view_as", by=visit.viewer.login, facts={"user_id": other.id, "path": visit.path})
-    )
+    site.told(visit, "sensitive-read", as_user=other.id, path=visit.path)
     return Seen(site, own, other, site.eyes_of(other))
 
 

@@ -7,12 +7,13 @@ handlers show records through `Site.eyes` alone, which are the viewer's own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vallum.facade import Session, Vallum
+from vallum.facade.audit import Audit
 from vallum.kernel import Operation, VallumError
-from vallum.policy import User
+from vallum.policy import User, actor_of
 from vallum.schema import Model
 from vallum.server.console.census import Census, census
 from vallum.server.pages import NotFound, Visit
@@ -30,6 +31,9 @@ class Event:
     kind: str
     by: str
     facts: Mapping[str, Any]
+    user_id: int = 0
+    address: str = ""
+    request_id: str = ""
 
 
 def _nobody(event: Event) -> None:
@@ -44,15 +48,39 @@ class Site:
     record: Callable[[Event], None] = _nobody
     writable: bool = False
     odoo: bool = False
-    layers: Mapping[str, Any] = field(default_factory=dict)
+    audit: Audit | None = None
 
     def eyes(self, visit: Visit[Site]) -> Session:
         """The viewer's own eyes, with all their companies."""
-        return self.eyes_of(self.user(visit.viewer.user_id))
+        return self.eyes_of(self.viewer(visit))
 
     def eyes_of(self, user: User) -> Session:
         """A user's eyes, with all their companies, the own one first."""
-        return self.vallum.as_user(user.id, companies_of(user) or None)
+        companies = companies_of(user) or None
+        return Session(self.vallum.application, actor_of(user, self.vallum.policy, companies))
+
+    def viewer(self, visit: Visit[Site]) -> User:
+        """The viewer's user; one without any group where their account is no user of the application's."""
+        viewer = visit.viewer
+        known = self.vallum.users.get(viewer.user_id)
+        return known or User(id=0, login=viewer.login, name=viewer.name, lang=viewer.lang, tz=viewer.tz)
+
+    def told(self, visit: Visit[Site], kind: str, **facts: Any) -> None:
+        """Record an act of the viewer.
+
+        Raises: VallumError, where it cannot be recorded: then it must not be done.
+        """
+        viewer = visit.viewer
+        self.record(
+            Event(
+                kind=kind,
+                by=viewer.login,
+                facts=facts,
+                user_id=viewer.user_id,
+                address=viewer.address,
+                request_id=viewer.request_id,
+            )
+        )
 
     def user(self, user_id: int) -> User:
         """The user of that id. Raises: UnknownUser."""
@@ -60,7 +88,7 @@ class Site:
 
     def actor(self, user: User) -> Actor:
         """The user with their own company alone, as rights are told."""
-        return self.census.actors[user.id]
+        return self.census.actors.get(user.id) or actor_of(user, self.vallum.policy)
 
     @property
     def census(self) -> Census:

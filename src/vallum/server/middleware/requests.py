@@ -26,6 +26,10 @@ class Requests:
         """Pass the request on."""
         started = perf_counter()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        # Browsers that speak HTTP/2 send each cookie in a header of its own (RFC 9113, 8.2.3).
+        cookies = [value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"]
+        if len(cookies) > 1:
+            headers["cookie"] = "; ".join(cookies)
         exchange = Exchange(secrets.token_hex(8), headers, secure=scope["scheme"] == "https")
         scope["vallum"] = exchange
 

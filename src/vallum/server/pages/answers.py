@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from vallum.kernel import InvalidValue, VallumError
 
@@ -98,7 +98,8 @@ class Query(Mapping[str, str]):
         return len(dict.fromkeys(key for key, _ in self._pairs))
 
     def __str__(self) -> str:
-        return urlencode(self._pairs)
+        # `~` as well: not everybody who sends people on takes it for harmless.
+        return urlencode(self._pairs, quote_via=quote).replace("~", "%7E")
 
     def all(self, name: str) -> tuple[str, ...]:
         """Every value of a name."""

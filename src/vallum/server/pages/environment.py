@@ -50,7 +50,7 @@ def environment(packages: tuple[str, ...] = _PACKAGES) -> Environment:
 def icon(name: str, label: str = "") -> Markup:
     """An icon of the sprite. With a label it speaks, without one it is decoration.
 
-    >>> "aria-label=\"&lt;b&gt;\"" in icon("check", "<b>")
+    >>> 'aria-label="&lt;b&gt;"' in icon("check", "<b>")
     True
     """
     address = address_of("icons.svg")

@@ -98,10 +98,16 @@ class Pages(Generic[Site]):
 
         return keep
 
-    def handlers(self, site: Callable[[], Site], viewer_of: ViewerOf) -> list[HTTPRouteHandler]:
-        """The route handlers of all pages, for Litestar."""
+    def handlers(
+        self,
+        site: Callable[[], Site],
+        viewer_of: ViewerOf,
+        sign_in: str = SIGN_IN,
+        account: str = "",
+    ) -> list[HTTPRouteHandler]:
+        """The route handlers of all pages, for Litestar. `sign_in`, `account`: pages of signing in."""
         paths = frozenset(route.path for route in self._routes if not route.post)
-        mounted = _Mounted(site, viewer_of, Navigation(self._entries), paths)
+        mounted = _Mounted(site, viewer_of, Navigation(self._entries), paths, sign_in, account)
         return [mounted.route(route) for route in self._routes]
 
 
@@ -113,6 +119,8 @@ class _Mounted(Generic[Site]):
     viewer_of: ViewerOf
     navigation: Navigation
     paths: frozenset[str]
+    sign_in: str
+    account: str
 
     def route(self, route: _Route) -> HTTPRouteHandler:
         """The route handler of one page."""
@@ -197,6 +205,7 @@ class _Mounted(Generic[Site]):
             "sections": self.navigation.sections(viewer) if viewer else (),
             "current": self.navigation.current(path),
             "paths": self.paths,
+            "account": self.account,
         }
         text = render(template, values, **more)
         return _sent(text.encode(), "text/html", status, request, {"vary": "hx-request"})
@@ -205,9 +214,9 @@ class _Mounted(Generic[Site]):
         """Nobody is signed in. Where a form was sent, what was typed stays in the tab it was typed in."""
         path = request.url.path
         address = f"{path}?{request.url.query}" if request.url.query else path
-        to = f"{SIGN_IN}?{Query().but(next=address)}"
+        to = f"{self.sign_in}?{Query().but(next=address)}"
         if posted:
-            values = {"sign_in": SIGN_IN, "status": 401}
+            values = {"sign_in": self.sign_in, "status": 401}
             return self._html("expired.html", None, path, HTTPStatus.UNAUTHORIZED, values, request)
         headers = {"hx-redirect": to} if partial else {"location": to}
         status = HTTPStatus.UNAUTHORIZED if partial else HTTPStatus.SEE_OTHER

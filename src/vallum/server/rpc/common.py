@@ -43,9 +43,9 @@ def authenticate(service: Service, request: Request, args: list[Any]) -> int | b
     service.check_database(database)
     try:
         verdict = service.signin.secret(login, password, request.client, attempt=True)
-        user = service.active_user(verdict)
+        user = service.admit(verdict, request.client)
     except RpcError as error:
-        if error.status != HTTPStatus.UNAUTHORIZED:
+        if error.status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise
         return False
     # A key is its own user's, whatever name comes with it.

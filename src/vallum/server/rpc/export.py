@@ -12,7 +12,7 @@ from typing import Any, Final
 from vallum.kernel import InvalidValue
 from vallum.server.rpc.faults import RpcError
 from vallum.server.rpc.methods import Call, serves
-from vallum.server.rpc.reading import ids_of, readings
+from vallum.server.rpc.reading import ids_of, readings, within
 
 __all__: list[str] = []
 
@@ -39,7 +39,11 @@ def export_data(call: Call, ids: Any, fields_to_export: Any) -> dict[str, list[R
     paths = [tuple(part for part in path.split("/") if part) for path in fields_to_export]
     if not all(0 < len(path) <= _DEEPEST for path in paths):
         raise InvalidValue(f"a path has 1 to {_DEEPEST} fields", fix="write it as `user_id/name`")
-    return {"datas": _rows(call, call.model, ids_of(ids), paths)}
+    wanted = ids_of(ids)
+    within(call, wanted)
+    rows = _rows(call, call.model, wanted, paths)
+    within(call, rows)
+    return {"datas": rows}
 
 
 def _rows(call: Call, model: str, ids: list[int], paths: Paths) -> list[Row]:

@@ -18,7 +18,7 @@ from vallum.schema import NUMBER_TYPES, Field, Model
 from vallum.server.rpc.faults import RpcError
 from vallum.server.rpc.methods import Call, serves
 from vallum.server.rpc.periods import Period, label
-from vallum.server.rpc.reading import _domain, _most, _within, model_of
+from vallum.server.rpc.reading import domain_of, model_of, most_of, within
 from vallum.server.rpc.shapes import moment
 
 __all__: list[str] = []
@@ -40,7 +40,7 @@ def read_group(
     lazy: Any = True,
 ) -> list[Group]:
     """Groups of records with aggregated values; `lazy`: by the first of `groupby` only."""
-    model, condition = model_of(call), _domain(call, domain)
+    model, condition = model_of(call), domain_of(call, domain)
     every = _names(groupby, "groupby")
     specs = every[:1] if lazy else every
     sums = _aggregates(model, _names(fields, "fields"))
@@ -50,12 +50,12 @@ def read_group(
         specs,
         [_COUNT, *sums.values()],
         order=_order(orderby, specs, sums),
-        limit=_most(call, limit),
+        limit=most_of(call, limit),
         offset=offset or 0,
         active_test=call.context.active_test,
         names="always",
     )
-    _within(call, found, limit)
+    within(call, found)
     counted = f"{specs[0].partition(':')[0]}_count" if lazy and specs else _COUNT
     groups = []
     for group in found:
@@ -92,16 +92,16 @@ def formatted_read_group(
     wanted = _names(aggregates, "aggregates")
     found = call.session.read_group(
         call.model,
-        _domain(call, domain),
+        domain_of(call, domain),
         specs,
         wanted,
         order=order or None,
-        limit=_most(call, limit),
+        limit=most_of(call, limit),
         offset=offset or 0,
         active_test=call.context.active_test,
         names="always",
     )
-    _within(call, found, limit)
+    within(call, found)
     groups = []
     for group in found:
         periods = {spec: _period(call, model, spec, group[spec]) for spec in specs}

@@ -160,7 +160,7 @@ def _sign_in(service: Service, request: Request, params: Any) -> tuple[Any, Mapp
     if not isinstance(login, str) or not isinstance(password, str):
         raise RpcError("`login` and `password` are text", name="builtins.TypeError")
     verdict = service.signin.password(login, password, request.client)
-    user = service.active_user(verdict)
+    user = service.admit(verdict, request.client)
     token = service.sessions.open(user.id)
     return info_of(service, user), {"set-cookie": _cookie(request, token)}
 

@@ -15,7 +15,7 @@ from vallum.server.rpc.methods import Call, serves
 from vallum.server.rpc.models import IR_MODEL, fields_of_models
 from vallum.server.rpc.shapes import shape
 
-__all__ = ["ids_of", "readings"]
+__all__ = ["domain_of", "ids_of", "model_of", "most_of", "readings", "within"]
 
 _CLASSIC: Final = "_classic_read"
 _DEEPEST: Final = 8
@@ -25,23 +25,23 @@ Records = list[dict[str, Any]]
 @serves()
 def search(call: Call, domain: Any, offset: Any = 0, limit: Any = None, order: Any = None) -> list[int]:
     """The ids of the records found."""
-    most = _most(call, limit)
+    most = most_of(call, limit)
     found = call.session.search(
         call.model,
-        _domain(call, domain),
+        domain_of(call, domain),
         offset=offset or 0,
         limit=most,
         order=order or None,
         active_test=call.context.active_test,
     )
-    return _within(call, found, limit)
+    return within(call, found)
 
 
 @serves()
 def search_count(call: Call, domain: Any, limit: Any = None) -> int:
     """How many records are found; counting stops at the limit."""
     return call.session.search_count(
-        call.model, _domain(call, domain), limit=limit or None, active_test=call.context.active_test
+        call.model, domain_of(call, domain), limit=limit or None, active_test=call.context.active_test
     )
 
 
@@ -49,7 +49,7 @@ def search_count(call: Call, domain: Any, limit: Any = None) -> int:
 def read(call: Call, ids: Any, fields: Any = None, load: Any = _CLASSIC) -> Records:
     """The records of these ids."""
     wanted = ids_of(ids)
-    _within(call, wanted, None)
+    within(call, wanted)
     return readings(call, call.model, wanted, fields or None, classic=load == _CLASSIC)
 
 
@@ -67,17 +67,17 @@ def search_read(
     context = call.context
     found = call.session.search_read(
         call.model,
-        _domain(call, domain),
+        domain_of(call, domain),
         fields or None,
         offset=offset or 0,
-        limit=_most(call, limit),
+        limit=most_of(call, limit),
         order=order or None,
         active_test=context.active_test,
         names="always" if load == _CLASSIC else False,
     )
     return shape(
         call.session.application.schema.model(call.model),
-        _within(call, found, limit),
+        within(call, found),
         bin_size=context.bin_size,
         encoded=call.service.of_odoo,
     )
@@ -95,16 +95,16 @@ def web_search_read(
 ) -> dict[str, Any]:
     """The records found, read as a tree says, and how many there are."""
     fields = _tree(specification)
-    condition = _domain(call, domain)
+    condition = domain_of(call, domain)
     found = call.session.search(
         call.model,
         condition,
         offset=offset or 0,
-        limit=_most(call, limit),
+        limit=most_of(call, limit),
         order=order or None,
         active_test=call.context.active_test,
     )
-    _within(call, found, limit)
+    within(call, found)
     records = _branches(call, call.model, found, fields, 0)
     length = len(records) + (offset or 0) if records else 0
     if records and limit and len(records) == limit:
@@ -118,7 +118,7 @@ def web_search_read(
 def web_read(call: Call, ids: Any, specification: Any) -> Records:
     """The records of these ids, read as a tree says."""
     wanted = ids_of(ids)
-    _within(call, wanted, None)
+    within(call, wanted)
     return _branches(call, call.model, wanted, _tree(specification), 0)
 
 
@@ -127,9 +127,9 @@ def name_search(
     call: Call, name: Any = "", domain: Any = None, operator: Any = "ilike", limit: Any = 100
 ) -> list[tuple[int, str | bool]]:
     """Ids and names of the records that are called so."""
-    condition, most = _domain(call, domain), _most(call, limit)
+    condition, most = domain_of(call, domain), most_of(call, limit)
     found = call.session.name_search(call.model, name or "", condition, operator, most)
-    return _within(call, found, limit)
+    return within(call, found)
 
 
 @serves()
@@ -190,7 +190,7 @@ def ids_of(raw: Any) -> list[int]:
 # Bounds
 
 
-def _most(call: Call, limit: Any) -> int:
+def most_of(call: Call, limit: Any) -> int:
     """The limit to search with: one more than may be answered shows that there are too many."""
     most = call.service.max_rows
     if limit is None or limit is False or limit == 0:
@@ -200,7 +200,11 @@ def _most(call: Call, limit: Any) -> int:
     return min(limit, most + 1)
 
 
-def _within(call: Call, found: list[Any], limit: Any) -> list[Any]:
+def within(call: Call, found: list[Any]) -> list[Any]:
+    """What was found, where it is not more than may be answered.
+
+    Raises: RpcError.
+    """
     if len(found) > call.service.max_rows:
         raise RpcError(
             f"the answer has more than {call.service.max_rows} records",
@@ -210,7 +214,7 @@ def _within(call: Call, found: list[Any], limit: Any) -> list[Any]:
     return found
 
 
-def _domain(call: Call, raw: Any) -> Any:
+def domain_of(call: Call, raw: Any) -> Any:
     """A domain as given; none is the empty one."""
     if raw is None or raw is False:
         return []

@@ -54,6 +54,7 @@ _TABLES = (
         seen timestamptz NOT NULL)
     """,
     "CREATE INDEX device_account ON vallum.device (account_id)",
+    "CREATE INDEX device_seen ON vallum.device (seen)",
     """
     CREATE TABLE vallum.session (
         digest bytea PRIMARY KEY CHECK (octet_length(digest) = 32),
@@ -198,6 +199,7 @@ _TABLES = (
         failed timestamptz,
         error text)
     """,
+    "CREATE INDEX outbox_done ON vallum.outbox (coalesce(sent, failed))",
     "CREATE INDEX outbox_due ON vallum.outbox (due) WHERE sent IS NULL AND failed IS NULL",
 )
 

@@ -28,7 +28,7 @@ _TABLES = (
         account_id bigint NOT NULL,
         name_key text NOT NULL,
         external_id text,
-        active boolean NOT NULL,
+        active boolean,
         data jsonb NOT NULL,
         folded jsonb NOT NULL,
         version integer NOT NULL,

@@ -1,0 +1,123 @@
+"""The console within the server: who is signed in, what is served, and where acts are recorded.
+
+Trust: whoever controls the sessions of `vallum.identity` decides who a viewer is; nothing here does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+
+from vallum.audit import Who, actor_key, record
+from vallum.facade import Vallum
+from vallum.facade.audit import Audit
+from vallum.identity.cookies import read
+from vallum.identity.errors import FreshSignInNeeded
+from vallum.kernel import Settings, VallumError
+from vallum.postgres import connect
+from vallum.server.console import console_pages
+from vallum.server.console.site import Event, Site
+from vallum.server.pages import Viewer, asset_handler
+
+if TYPE_CHECKING:
+    from vallum.identity import Identity
+    from vallum.server.service import Service
+
+__all__ = ["console_handlers"]
+
+SIGN_IN: Final = "/account/sign-in"
+ACCOUNT: Final = "/account/security"
+_LOG: Final = logging.getLogger("vallum.server")
+AnyRequest = Request[Any, Any, Any]
+
+
+def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHandler]:
+    """The route handlers of the console; none where nobody can sign in."""
+    people = service.people
+    if people is None:
+        return []
+    audit = _audit(settings)
+    recording = _recorder(audit)
+
+    def site() -> Site:
+        return Site(
+            vallum=Vallum(service.application),
+            record=recording,
+            writable=service.writable,
+            odoo=service.of_odoo,
+            audit=audit,
+        )
+
+    viewer_of = viewer_in(people.identity, service)
+    pages = console_pages(audit=audit is not None)
+    return [*pages.handlers(site, viewer_of, SIGN_IN, ACCOUNT), asset_handler()]
+
+
+def _audit(settings: Settings) -> Audit | None:
+    """The trail, where this server is told of one."""
+    if settings.audit_dir is None or settings.dsn is None:
+        return None
+    return Audit(settings.dsn, settings.audit_dir.absolute())
+
+
+def _recorder(audit: Audit | None) -> Callable[[Event], None]:
+    """Tell the log, and the trail where there is one: an act that cannot be recorded is not done."""
+
+    def recorded(event: Event) -> None:
+        _LOG.info("console", extra={"act": event.kind, "login": event.by})
+        if audit is None:
+            return
+        who = Who(event.user_id, event.by, event.address, event.request_id)
+        try:
+            with connect(audit.dsn, readonly=False, autocommit=True) as connection:
+                key = actor_key(audit.home.actor_key)
+                record(connection, event.kind, dict(event.facts), key=key, who=who)
+        except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
+            # The trail was never enabled in this database.
+            return
+        except psycopg.Error as error:
+            raise VallumError("this could not be recorded, and so was not done") from error
+
+    return recorded
+
+
+def viewer_in(identity: Identity, service: Service) -> Callable[[AnyRequest], Viewer | None]:
+    """Who is signed in, by the session's cookie."""
+
+    def viewer_of(request: AnyRequest) -> Viewer | None:
+        token = read(request.headers.get("cookie", "")).session
+        base, now = identity.base, identity.base.now()
+        session = base.sessions.check(token, now) if token else None
+        if token is None or session is None:
+            return None
+        account = base.accounts.get(session.account_id)
+        user = service.directory.get(session.user_id or 0)
+        exchange: Any = request.scope.get("vallum")
+        return Viewer(
+            user_id=user.id if user is not None and user.active else 0,
+            login=session.login,
+            name=session.name or session.login,
+            csrf=base.keyring.tag("console", token),
+            administrator=identity.is_administrator(account),
+            auditor=base.people.is_in(account, base.settings.auditors, now),
+            fresh=_fresh(identity, session, now),
+            lang=user.lang if user is not None else "en_US",
+            tz=user.tz if user is not None else None,
+            address=exchange.address if exchange is not None else "",
+            request_id=exchange.request_id if exchange is not None else "",
+        )
+
+    return viewer_of
+
+
+def _fresh(identity: Identity, session: Any, now: Any) -> bool:
+    try:
+        identity.base.sessions.require_fresh(session, now)
+    except FreshSignInNeeded:
+        return False
+    return True

@@ -1,0 +1,30 @@
+"""What signing in elsewhere works with, made once per worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vallum.identity.directories import DirectoryAccounts
+from vallum.identity.ldap.signin import LdapFlow
+from vallum.identity.oidc.flow import OidcFlow
+from vallum.identity.saml.flow import SamlFlow
+
+if TYPE_CHECKING:
+    from vallum.identity import Identity
+
+__all__ = ["SignOn"]
+
+
+class SignOn:
+    """The three protocols, over the accounts of an identity. Safe to be shared by threads."""
+
+    def __init__(self, identity: Identity) -> None:
+        base = identity.base
+        self.identity = identity
+        self.store = base.store
+        self.clock = base.clock
+        self.base_url = base.settings.url.rstrip("/")
+        self.accounts = DirectoryAccounts(base)
+        self.oidc = OidcFlow(self.store, self.accounts, self.clock, self.base_url)
+        self.saml = SamlFlow(self.store, self.accounts, self.clock, self.base_url)
+        self.ldap = LdapFlow(self.store, self.accounts, self.clock)
