@@ -158,3 +158,30 @@ def test_lists_in_environment_are_separated_as_in_path(tmp_path: Path) -> None:
     settings = Settings.load(tmp_path, environ={"VALLUM_POLICY": "a:/b", "VALLUM_STATEMENT_TIMEOUT": "2.5"})
     assert settings.policy == (tmp_path / "a", Path("/b"))
     assert settings.statement_timeout == 2.5
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("host=a dbname=odoo user=x", ("host=a dbname=odoo user=x",)),
+        ('["postgresql://a/odoo", "postgresql://b/odoo"]', ("postgresql://a/odoo", "postgresql://b/odoo")),
+    ],
+)
+def test_replicas_are_one_dsn_or_a_list(given: str, expected: tuple[str, ...], tmp_path: Path) -> None:
+    """In the environment a DSN is not cut: it may hold any separator."""
+    assert Settings.load(tmp_path, environ={"VALLUM_REPLICAS": given}).replicas == expected
+
+
+@pytest.mark.parametrize("given", ["[]", "[1]", '["a', "  "])
+def test_replicas_of_another_form_are_refused(given: str, tmp_path: Path) -> None:
+    """Neither nothing nor a number, and no half list."""
+    with pytest.raises(SettingsError):
+        Settings.load(tmp_path, environ={"VALLUM_REPLICAS": given})
+
+
+def test_password_of_a_replica_in_the_file_is_refused(tmp_path: Path) -> None:
+    """As for `dsn`, wherever in the list it stands; it is not repeated."""
+    (tmp_path / "vallum.toml").write_text('replicas = ["postgresql://a/x", "postgresql://u:s3cret@b/x"]\n')
+    with pytest.raises(SettingsError, match="a password stands in the file") as error:
+        Settings.load(tmp_path, environ={})
+    assert "s3cret" not in f"{error.value} {error.value.fix}"

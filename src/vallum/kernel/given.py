@@ -24,6 +24,7 @@ __all__ = [
     "address",
     "choices",
     "dsn",
+    "dsns",
     "metadata",
     "networks",
     "odoo_version",
@@ -71,6 +72,21 @@ def dsn(given: Given) -> str:
             fix=f"remove it there and set {PREFIX}{given.key.upper()}, PGPASSWORD or ~/.pgpass instead",
         )
     return text
+
+
+def dsns(given: Given) -> tuple[str, ...]:
+    """A list of DSNs; in one text, TOML's list of them, or one DSN: it may hold any separator itself."""
+    raw = given.raw
+    if isinstance(raw, str) and raw.lstrip().startswith("["):
+        try:
+            raw = tomllib.loads(f"list = {raw}")["list"]
+        except tomllib.TOMLDecodeError:
+            # Not chained: it would quote what may hold a password.
+            raise given.refuse("a DSN or a list of DSNs", fix='write ["postgresql://…"]') from None
+    items = list(raw) if isinstance(raw, list | tuple) else [raw]
+    if not items:
+        raise given.refuse("a DSN or a list of DSNs")
+    return tuple(dsn(Given(given.key, item, given.folder, given.where, given.from_file)) for item in items)
 
 
 _PASSWORD: Final = re.compile(r"://[^/@\s]*:[^/@\s]+@|\b(?:ssl)?password\s*=", re.IGNORECASE)

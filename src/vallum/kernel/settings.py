@@ -25,6 +25,7 @@ from vallum.kernel.given import (
     address,
     choices,
     dsn,
+    dsns,
     metadata,
     networks,
     odoo_version,
@@ -54,6 +55,7 @@ class Settings:
     """
 
     dsn: str | None = field(default=None, repr=False)
+    replicas: tuple[str, ...] = field(default=(), repr=False)
     registry: Path | None = None
     policy: tuple[Path, ...] = ()
     metadata: str | None = None
@@ -128,6 +130,7 @@ class _Setting:
 _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
     {
         "dsn": _Setting(dsn, "the database: postgresql://… or libpq's key=value form"),
+        "replicas": _Setting(dsns, "standby servers of the database, which calls that read may ask: DSNs"),
         "registry": _Setting(path, "the registry file exported from Odoo (registry.json.gz)"),
         "policy": _Setting(paths, "folders with groups, access rights and record rules"),
         "metadata": _Setting(metadata, "SQLAlchemy models: package.module:Base"),

@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from vallum.kernel import ConnectionFailed
 
-__all__ = ["Connection", "Database", "Params", "Row", "Statement", "connect", "redact"]
+__all__ = ["Connection", "Database", "Params", "Row", "Statement", "connect", "parse_dsn", "redact"]
 
 Statement: TypeAlias = str | sql.SQL | sql.Composed
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
@@ -42,7 +42,7 @@ def redact(dsn: str) -> str:
     'user=marie dbname=odoo host=db.example'
     """
     try:
-        parts = _parse(dsn)
+        parts = parse_dsn(dsn)
     except ConnectionFailed:
         return "(unreadable DSN)"
     return make_conninfo("", **{key: value for key, value in parts.items() if key not in _SECRETS})
@@ -66,7 +66,7 @@ def connect(
     settings: dict[str, Any] = {
         "application_name": application_name,
         "connect_timeout": connect_timeout,
-        **_parse(dsn),
+        **parse_dsn(dsn),
     }
     try:
         connection = psycopg.connect(**settings, autocommit=True)
@@ -85,7 +85,11 @@ def connect(
     return connection
 
 
-def _parse(dsn: str) -> dict[str, Any]:
+def parse_dsn(dsn: str) -> dict[str, Any]:
+    """The parts of a DSN by libpq's names.
+
+    Raises: ConnectionFailed, which quotes nothing of it.
+    """
     # SQLAlchemy's spelling names a driver; libpq knows only the plain scheme.
     plain = _DRIVER.sub("postgresql://", dsn.strip(), count=1)
     try:

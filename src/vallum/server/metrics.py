@@ -45,6 +45,13 @@ class Metrics:
             registry=registry,
         )
         self._errors: Any = Counter("vallum_errors", "Calls refused or failed", ["error"], registry=registry)
+        self._reads: Any = Counter(
+            "vallum_reads",
+            "Statements of reading calls, where there are replicas",
+            ["server"],
+            registry=registry,
+        )
+        self._servers: dict[str, Any] = {}
         self._children: dict[tuple[str, int], tuple[Any, Any]] = {}
 
     def request(self, route: str, status: int, seconds: float, error: str | None) -> None:
@@ -57,6 +64,13 @@ class Metrics:
         found[1].observe(seconds)
         if error is not None:
             self._errors.labels(error).inc()
+
+    def read(self, server: str) -> None:
+        """Count a statement that the primary, or one of few replicas, has answered."""
+        found = self._servers.get(server)
+        if found is None:
+            found = self._servers[server] = self._reads.labels(server)
+        found.inc()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
@@ -22,6 +22,7 @@ from vallum.postgres import Database, connect
 from vallum.postgres.migrations import migrate
 from vallum.server.addresses import Addresses
 from vallum.server.metrics import exporter
+from vallum.server.replicas import check_replicas, shared_marks
 from vallum.server.tls import Certificate, certificate, own_names
 from vallum.server.worker import Plan, opened
 
@@ -86,7 +87,7 @@ def run(ready: Prepared) -> None:
 
     settings = ready.plan.settings
     cert = ready.certificate
-    with exporter(settings.metrics):
+    with exporter(settings.metrics), shared_marks(bool(settings.replicas)) as marks:
         server = Granian(
             "vallum",
             address=settings.listen[0],
@@ -114,13 +115,14 @@ def run(ready: Prepared) -> None:
         if cert is not None and cert.ca is not None:
             Thread(target=_renew, args=(settings, done), name="renew", daemon=True).start()
         try:
-            server.serve(target_loader=ready.plan, wrap_loader=False)
+            server.serve(target_loader=replace(ready.plan, marks=marks), wrap_loader=False)
         finally:
             done.set()
 
 
 def _check(settings: Settings) -> None:
     Addresses.parse(settings.addresses)
+    check_replicas(settings.replicas)
     if settings.plain_http and not _loopback(settings.listen[0]):
         raise SettingsError(
             "without TLS the server listens on loopback only",

@@ -24,6 +24,7 @@ from vallum.schema import Schema
 from vallum.server.addresses import Addresses
 from vallum.server.limits import Counters, Rate
 from vallum.server.people import People
+from vallum.server.replicas import ReplicatedDatabase
 from vallum.server.rpc.context import Context
 from vallum.server.rpc.faults import UNAVAILABLE_NAME, RpcError
 from vallum.server.rpc.methods import METHODS
@@ -58,7 +59,10 @@ class State:
 
 @dataclass(slots=True, kw_only=True)
 class Service:
-    """Answers calls. `of_odoo`: the database is an Odoo's, and is only read."""
+    """Answers calls. `of_odoo`: the database is an Odoo's, and is only read.
+
+    `replicas`: the same database, where standbys answer for it.
+    """
 
     state: State | None
     signin: SignIn
@@ -73,6 +77,7 @@ class Service:
     max_rows: int
     protocols: frozenset[str]
     people: People | None = None
+    replicas: ReplicatedDatabase | None = None
 
     # What there is
 

@@ -22,6 +22,7 @@ from vallum.server.metrics import Metrics
 from vallum.server.middleware import STACK
 from vallum.server.options import Options
 from vallum.server.people import People
+from vallum.server.replicas import Marks, ReplicatedDatabase
 from vallum.server.router import Router
 from vallum.server.service import Service, State
 from vallum.server.sessions import Sessions
@@ -39,10 +40,11 @@ _TIMEOUT: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What all workers are told. `store`: the DSN of Vallum's own tables."""
+    """What all workers are told. `store`: the DSN of Vallum's own tables. `marks`: who has written when."""
 
     settings: Settings
     store: str
+    marks: Path | None = None
 
     def __call__(self) -> ASGI:
         """The ASGI application of a worker, made in its process."""
@@ -97,12 +99,8 @@ def build(plan: Plan) -> ASGI:
     """
     settings, clock = plan.settings, SystemClock()
     timeout = settings.statement_timeout or _TIMEOUT
-    database = ThreadDatabase(
-        settings.dsn or "",
-        readonly=settings.metadata is None,
-        statement_timeout=timeout,
-        application_name="vallum-server",
-    )
+    metrics = Metrics()
+    database = _database(plan, timeout, metrics)
     store = ThreadDatabase(
         plan.store, readonly=False, statement_timeout=timeout, application_name="vallum-store"
     )
@@ -110,6 +108,9 @@ def build(plan: Plan) -> ASGI:
     state = _patiently(lambda: _state(settings, database, people))
     service = _service(settings, state, store, clock, people)
     people.start()
+    if isinstance(database, ReplicatedDatabase):
+        database.start()
+        service.replicas = database
 
     def changed() -> Fingerprint:
         service.learn(_state(settings, database, people))
@@ -126,7 +127,7 @@ def build(plan: Plan) -> ASGI:
     watch.start()
     from vallum.server.probes import pages
 
-    options = Options.of(settings, Metrics())
+    options = Options.of(settings, metrics)
     router = Router(service, cast("ASGI", pages(service, settings)), settings.threads)
     app: ASGI = router
     for layer in reversed(STACK):
@@ -140,6 +141,24 @@ def build(plan: Plan) -> ASGI:
         store.close()
 
     return _Worker(app, close)
+
+
+def _database(plan: Plan, timeout: float, metrics: Metrics) -> ThreadDatabase:
+    """The application's database, with its standbys where there are any."""
+    settings = plan.settings
+    readonly = settings.metadata is None
+    if settings.replicas:
+        return ReplicatedDatabase(
+            settings.dsn or "",
+            settings.replicas,
+            readonly=readonly,
+            statement_timeout=timeout,
+            marks=Marks(plan.marks),
+            counted=metrics.read,
+        )
+    return ThreadDatabase(
+        settings.dsn or "", readonly=readonly, statement_timeout=timeout, application_name="vallum-server"
+    )
 
 
 def _patiently(make: Callable[[], Any]) -> Any:
@@ -156,6 +175,8 @@ def _state(settings: Settings, database: ThreadDatabase, people: People) -> Stat
     application = opened(settings, database).application
     application.widen(people.widened)
     _stamped(application, settings)
+    if isinstance(database, ReplicatedDatabase):
+        application.stamps.append(database.stamp)
     languages = None
     if "res.lang" in application.schema:
         languages = frozenset(code for (code,) in database.rows("SELECT code FROM res_lang WHERE active"))
