@@ -105,7 +105,7 @@ class Syslog:
 
 
 def _is_closed(connection: socket.socket) -> bool:
-    """Whether the other side has closed. What TLS says of itself, as session tickets, is no word from there."""
+    """Whether the other side has closed. What TLS says of itself (session tickets) is no word from there."""
     connection.settimeout(0)
     try:
         return not connection.recv(1)
