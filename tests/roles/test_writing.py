@@ -330,6 +330,22 @@ def test_conflict_with_a_hidden_record_changes_nothing(written: Guarded, marie: 
         )
 
 
+def test_merge_reaches_no_hidden_record(written: Guarded, marie: Connection) -> None:
+    """`MERGE` finds and changes what reading and writing do, and `COPY FROM` goes around neither."""
+    seen = {i for (i,) in marie.execute("SELECT id FROM crm_lead")}
+    everything = {i for (i,) in written.connection.execute("SELECT id FROM crm_lead")}
+    hidden = min(everything - seen)
+    merge = (
+        "MERGE INTO crm_lead l USING (SELECT unnest(%s::int[]) AS id) s ON l.id = s.id"
+        " WHEN MATCHED THEN UPDATE SET name = 'taken'"
+    )
+    assert marie.execute(merge, ([hidden],)).rowcount == 0
+    taken = written.connection.execute("SELECT name = 'taken' FROM crm_lead WHERE id = %s", (hidden,))
+    assert taken.fetchone() == (False,)
+    with pytest.raises(psycopg.errors.FeatureNotSupported):
+        marie.execute("COPY crm_lead (name) FROM STDIN")
+
+
 def test_unique_violation_shows_no_value(written: Guarded, marie: Connection) -> None:
     """That the name is taken cannot be kept secret; what stands beside it can."""
     hidden = written.connection.execute(

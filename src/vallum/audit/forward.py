@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import select
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -90,8 +89,7 @@ class Syslog:
             if self._socket is None:
                 self._socket = self._connect()
             self._socket.sendall(b"".join(_framed(event) for event in events))
-            readable, _, _ = select.select([self._socket], [], [], 0)
-            if readable and not self._socket.recv(1):
+            if _is_closed(self._socket):
                 raise ConnectionResetError("closed")
         except OSError as error:
             self.close()
@@ -104,6 +102,17 @@ class Syslog:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    """Whether the other side has closed. What TLS says of itself (session tickets) is no word from there."""
+    connection.settimeout(0)
+    try:
+        return not connection.recv(1)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return False
+    finally:
+        connection.settimeout(TIMEOUT)
 
 
 def _framed(event: Event) -> bytes:

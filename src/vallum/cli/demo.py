@@ -57,7 +57,7 @@ def demo(
         dsn = _company(shell, server, trading, rows, fresh=fresh)
         with vallum.open(dsn, metadata=trading.Base, policy=trading.SECURITY) as company:
             seen = tour.look(company)
-        where = tour_screen.Where(dsn, root, Path.cwd(), running=keep_running)
+        where = tour_screen.Where(dsn, root, Path.cwd(), running=keep_running, serving=serve)
         if shell.json:
             shell.write({"dsn": dsn, "running": keep_running, **seen.as_dict()})
         else:

@@ -30,6 +30,7 @@ class Where:
     checkout: Path
     folder: Path
     running: bool
+    serving: bool = False
 
 
 def screen(seen: Tour, where: Where, width: int = 100) -> Iterable[RenderableType]:
@@ -111,6 +112,10 @@ def _questions(asked: Iterable[Question]) -> Iterator[RenderableType]:
 
 
 def _next(where: Where) -> Iterator[RenderableType]:
+    if where.serving and not where.running:
+        yield Text("  Look around in the console, below. PostgreSQL is stopped with it.")
+        yield Text("  An Odoo of your own: docs/tutorial/first-steps.md")
+        return
     if not where.running:
         yield Text("  PostgreSQL has been stopped again. To ask questions of your own, leave it running:")
         yield _command("vallum demo --keep-running")
