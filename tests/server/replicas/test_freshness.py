@@ -11,6 +11,7 @@ import pytest
 from vallum.kernel import SettingsError
 from vallum.server.replicas import Marks, check_replicas
 from vallum.server.replicas.freshness import NEVER, Freshness
+from vallum.server.replicas.standby import BOUND, Look, Standby
 
 
 def _known(replayed: int = 0) -> Freshness:
@@ -98,3 +99,15 @@ def test_replica_that_cannot_be_read_is_refused_without_its_text() -> None:
     with pytest.raises(SettingsError) as error:
         check_replicas(["postgresql://u:s3cret@[/odoo"])
     assert "s3cret" not in f"{error.value} {error.value.fix}"
+
+
+def test_look_that_is_too_old_is_not_enough() -> None:
+    """As where the primary no longer tells where it is: nobody knows how far behind the standby is."""
+    standby = Standby(1, "dbname=none", "dbname=none", 1.0)
+    assert standby.fresh(0.0) is None
+    now = monotonic()
+    standby.look = Look(now - BOUND - 0.1, now)
+    assert standby.fresh(0.0) is None
+    standby.look = Look(now, now)
+    assert standby.fresh(now - 1) is standby.look
+    assert standby.fresh(now + 1) is None
