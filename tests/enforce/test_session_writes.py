@@ -320,3 +320,15 @@ def test_bulk_inserts_in_scope_are_made(marie: orm.Session) -> None:
     marie.execute(sa.insert(m.Lead).values(name="bulk x", user_id=MARIE, company_id=1))
     made = marie.scalars(sa.select(m.Lead.create_uid).where(m.Lead.name.like("bulk %"))).all()
     assert made == [MARIE] * 11
+
+
+def test_users_that_are_committed_are_read_anew(own: vallum.Vallum, guard: Guard) -> None:
+    """Whoever is dismissed in a guarded session is dismissed for everybody, once that is committed."""
+    user = own.users.find("olga").id
+    for active in (False, True):
+        with guard("admin") as session:
+            session.get_one(m.User, user).active = active
+            session.flush()
+            assert own.users.find(user).active is not active
+            session.commit()
+        assert own.users.find(user).active is active

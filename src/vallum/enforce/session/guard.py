@@ -239,6 +239,6 @@ def _committing(session: GuardedSession) -> None:
 def _ended(session: GuardedSession, transaction: Any) -> None:
     writes = session.vallum_writes
     if transaction.parent is None:
-        writes.created.clear()
+        writes.ended()
     if writes.refusal is not None and (transaction.parent is None or transaction is writes.refusal[0]):
         writes.refusal = None

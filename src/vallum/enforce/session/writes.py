@@ -43,8 +43,18 @@ class Writes:
         self.criteria = criteria
         self.flushing = False
         self.created: set[tuple[str, int]] = set()
+        # Models and relation tables that were written, and those that lost rows.
+        self.written: set[str] = set()
+        self.gone: set[str] = set()
         self.level: Callable[[], object] = lambda: None
         self.refusal: tuple[object, Exception] | None = None
+
+    def ended(self) -> None:
+        """The transaction is over: let the application read anew what was written, if it lives on it."""
+        self.created.clear()
+        self.criteria.application.changed(self.written, self.gone)
+        self.written.clear()
+        self.gone.clear()
 
     def check_refusal(self) -> None:
         """Raises what was refused while its rows are still there."""
@@ -69,6 +79,10 @@ class Writes:
         if table.name in criteria.extra:
             return connection.run(statement, given, options)
         model = criteria.tables.models.get(table.name)
+        name = table.name if model is None else model.name
+        self.written.add(name)
+        if isinstance(statement, sa.Delete):
+            self.gone.add(name)
         if model is None:
             self._check_links(connection, table, statement, params)
             return connection.run(statement, given, options)
