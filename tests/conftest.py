@@ -60,7 +60,7 @@ def _settings_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def pg_server(pytestconfig: pytest.Config) -> Iterator[EmbeddedServer]:
     """The run's PostgreSQL server, shared by all workers."""
-    options = {"max_connections": "200", "shared_buffers": "256MB"}
+    options = {"max_connections": "800", "shared_buffers": "256MB"}
     with EmbeddedServer(run_folder(pytestconfig) / "server", durable=False, options=options) as server:
         yield server
 
