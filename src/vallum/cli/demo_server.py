@@ -5,6 +5,7 @@ For trying out, on loopback alone: there is no TLS, and nobody needs a second fa
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from rich.text import Text
 import vallum
 from vallum.cli.shell import Shell
 from vallum.kernel import Settings
+from vallum.postgres import default_folder
 
 if TYPE_CHECKING:
     from vallum.facade.audit import Audit
@@ -31,7 +33,9 @@ def serve(shell: Shell, dsn: str, trading: Any, port: int) -> None:
     from vallum.facade.audit import Audit
     from vallum.server import prepared, run
 
-    folder = shell.settings.data_dir / "demo" / dsn.partition("?")[0].rpartition("/")[2]
+    # As the server of the project: another checkout has another company, and another trail.
+    project = default_folder(shell.settings.data_dir, shell.settings.project).name
+    folder = shell.settings.data_dir / "demo" / project / dsn.partition("?")[0].rpartition("/")[2]
     settings = Settings.load(
         environ={"VALLUM_DATA_DIR": str(folder)},
         overrides={
@@ -46,6 +50,8 @@ def serve(shell: Shell, dsn: str, trading: Any, port: int) -> None:
     )
     audit = Audit(dsn, folder / "audit")
     if not audit.home.actor_key.exists() or not _is_enabled(audit):
+        # The trail of a company that is gone.
+        shutil.rmtree(folder / "audit", ignore_errors=True)
         _begin(audit, trading)
     with prepared(settings) as ready, _sequenced(audit):
         shell.show("", f"The console is at http://localhost:{port}", "")
