@@ -3,68 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from typing import Any, Final
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event, orm
 from sqlalchemy.dialects import postgresql
 
 import vallum
-from examples.trading import SECURITY, Base, generate
 from examples.trading import models as m
 from examples.trading.selling import tags_of_lead
 from vallum.enforce.session import Guard
 from vallum.kernel import AccessDenied
-from vallum.postgres import EmbeddedServer
 
 LEADS: Final[Any] = m.Lead.__table__
 PARTNERS: Final[Any] = m.Partner.__table__
-
-
-@pytest.fixture(scope="module")
-def own(pg_server: EmbeddedServer) -> Iterator[vallum.Vallum]:
-    """A company that may be changed; each test rolls back."""
-    name = f"session_doors_{id(pg_server)}"
-    dsn = pg_server.create_database(name)
-    generate(dsn, rows=2_000)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("SELECT setval(pg_get_serial_sequence('crm_lead', 'id'), 1000000)")
-    with vallum.open(dsn, metadata=Base, policy=SECURITY) as opened:
-        yield opened
-    pg_server.drop_database(name)
-
-
-@pytest.fixture(scope="module")
-def engine(own: vallum.Vallum) -> Iterator[sa.Engine]:
-    """The team's own engine."""
-    dsn = own.application.database.dsn
-    made = sa.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn))
-    yield made
-    made.dispose()
-
-
-@pytest.fixture(scope="module")
-def guard(own: vallum.Vallum, engine: sa.Engine) -> Guard:
-    """Sessions of the company's users."""
-    return own.guard(orm.sessionmaker(engine))
-
-
-@pytest.fixture
-def marie(guard: Guard) -> Iterator[orm.Session]:
-    """A salesperson's session, rolled back at the end."""
-    with guard("marie") as session:
-        yield session
-        session.rollback()
-
-
-@pytest.fixture
-def hidden(own: vallum.Vallum) -> int:
-    """A lead that marie may not see."""
-    seen = set(own.as_user("marie").search("crm.lead", active_test=False))
-    return next(i for i in own.sudo().search("crm.lead", order="id") if i not in seen)
 
 
 @pytest.fixture

@@ -2,71 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.dialects import postgresql
 
 import vallum
-from examples.trading import SECURITY, Base, generate
 from examples.trading import models as m
 from examples.trading.selling import tags_of_lead
 from vallum.enforce.session import Guard
 from vallum.kernel import AccessDenied
-from vallum.postgres import EmbeddedServer
 
 MARIE: Final = 3
 Make = Callable[[Any, int], Any]
 LEADS: Final[Any] = m.Lead.__table__
-
-
-@pytest.fixture(scope="module")
-def own(pg_server: EmbeddedServer) -> Iterator[vallum.Vallum]:
-    """A company that may be changed; each test rolls back."""
-    name = f"session_writes_{id(pg_server)}"
-    dsn = pg_server.create_database(name)
-    generate(dsn, rows=2_000)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        for table in ("crm_lead", "crm_tag", "res_partner", "sale_order", "hr_employee"):
-            top = f"(SELECT max(id) + 1000 FROM {table})"
-            connection.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {top})".encode())
-    with vallum.open(dsn, metadata=Base, policy=SECURITY) as opened:
-        yield opened
-    pg_server.drop_database(name)
-
-
-@pytest.fixture(scope="module")
-def engine(own: vallum.Vallum) -> Iterator[sa.Engine]:
-    """The team's own engine."""
-    dsn = own.application.database.dsn
-    made = sa.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn))
-    yield made
-    made.dispose()
-
-
-@pytest.fixture(scope="module")
-def guard(own: vallum.Vallum, engine: sa.Engine) -> Guard:
-    """Sessions of the company's users."""
-    return own.guard(orm.sessionmaker(engine))
-
-
-@pytest.fixture
-def marie(guard: Guard) -> Iterator[orm.Session]:
-    """A salesperson's session, rolled back at the end."""
-    with guard("marie") as session:
-        yield session
-        session.rollback()
-
-
-@pytest.fixture
-def hidden(own: vallum.Vallum) -> int:
-    """A lead that marie may not see."""
-    seen = set(own.as_user("marie").search("crm.lead", active_test=False))
-    return next(i for i in own.sudo().search("crm.lead", order="id") if i not in seen)
 
 
 def first(session: orm.Session, entity: Any, *where: Any) -> Any:

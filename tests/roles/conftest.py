@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 
@@ -11,7 +12,10 @@ import vallum
 from examples.trading import SECURITY, Base, generate
 from tests.support.odoo import OdooReference
 from tests.support.roles import Guarded, guarded, open_odoo
+from vallum.facade.roles import drop_roles
 from vallum.postgres import EmbeddedServer
+
+_numbers = count(1)
 
 
 @pytest.fixture(scope="module", params=[18, 19])
@@ -32,26 +36,40 @@ def odoo(
 @pytest.fixture(scope="module")
 def written(pg_server: EmbeddedServer) -> Iterator[Guarded]:
     """The example company, to be written to as well."""
-    name = f"written_{os.getpid()}"
-    dsn = pg_server.create_database(name)
-    generate(dsn, rows=3_000)
-    with (
-        vallum.open(dsn, metadata=Base, policy=SECURITY) as opened,
-        guarded(dsn, opened.application, writable=True) as found,
-    ):
-        yield found
-    pg_server.drop_database(name)
+    yield from _company(pg_server, writable=True)
 
 
 @pytest.fixture(scope="module")
 def trading(pg_server: EmbeddedServer) -> Iterator[Guarded]:
     """The example company."""
-    name = f"trading_{os.getpid()}"
+    yield from _company(pg_server, writable=False)
+
+
+def _company(pg_server: EmbeddedServer, *, writable: bool) -> Iterator[Guarded]:
+    name = f"roles_trading_{os.getpid()}_{next(_numbers)}"
     dsn = pg_server.create_database(name)
     generate(dsn, rows=3_000)
     with (
         vallum.open(dsn, metadata=Base, policy=SECURITY) as opened,
-        guarded(dsn, opened.application) as found,
+        guarded(dsn, opened.application, writable=writable) as found,
     ):
         yield found
+    pg_server.drop_database(name)
+
+
+@pytest.fixture(scope="package")
+def filled(pg_server: EmbeddedServer) -> Iterator[str]:
+    """The name of a company nobody connects to."""
+    name = f"roles_company_{os.getpid()}"
+    generate(pg_server.create_database(name), rows=3_000)
+    yield name
+    pg_server.drop_database(name)
+
+
+@pytest.fixture
+def dsn(pg_server: EmbeddedServer, filled: str) -> Iterator[str]:
+    """A company without a policy, to do anything with."""
+    name = f"roles_{os.getpid()}_{next(_numbers)}"
+    yield pg_server.create_database(name, template=filled)
+    drop_roles(pg_server.dsn(name))
     pg_server.drop_database(name)

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 import vallum
-from examples.trading import SECURITY, Base, generate
+from examples.trading import SECURITY, Base
 from tests.support.odoo import OdooReference
 from vallum.domain import RuleContext, expression
 from vallum.enforce import Application
@@ -23,29 +23,9 @@ from vallum.enforce.roles.names import RoleNames, quoted
 from vallum.enforce.roles.plan import Plan, make_plan
 from vallum.kernel import NO_PROGRESS, UnsupportedDomain
 from vallum.policy import Policy
-from vallum.postgres import EmbeddedServer
 
 Connection = psycopg.Connection[Any]
 Planner = Callable[[], Plan]
-
-
-@pytest.fixture(scope="module")
-def filled(pg_server: EmbeddedServer) -> Iterator[str]:
-    """The name of a company nobody connects to."""
-    name = f"roles_company_{os.getpid()}"
-    generate(pg_server.create_database(name), rows=3_000)
-    yield name
-    pg_server.drop_database(name)
-
-
-@pytest.fixture
-def dsn(pg_server: EmbeddedServer, filled: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A company to do anything with."""
-    name = f"roles_{os.getpid()}_{abs(hash(request.node.name)) % 10**9}"
-    yield pg_server.create_database(name, template=filled)
-    with psycopg.connect(pg_server.dsn(name), autocommit=True) as connection:
-        drop(connection)
-    pg_server.drop_database(name)
 
 
 @pytest.fixture

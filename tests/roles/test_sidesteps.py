@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -13,33 +12,13 @@ import pytest
 from psycopg.errors import InsufficientPrivilege
 
 import vallum
-from examples.trading import SECURITY, Base, generate
+from examples.trading import SECURITY, Base
 from vallum.enforce import Application
-from vallum.enforce.roles.apply import apply, drop, read_relations
+from vallum.enforce.roles.apply import apply, read_relations
 from vallum.enforce.roles.names import RoleNames, quoted
 from vallum.enforce.roles.plan import Plan, make_plan
-from vallum.postgres import EmbeddedServer
 
 Connection = psycopg.Connection[Any]
-
-
-@pytest.fixture(scope="module")
-def filled(pg_server: EmbeddedServer) -> Iterator[str]:
-    """The name of a company nobody connects to."""
-    name = f"sidesteps_company_{os.getpid()}"
-    generate(pg_server.create_database(name), rows=2_000)
-    yield name
-    pg_server.drop_database(name)
-
-
-@pytest.fixture
-def dsn(pg_server: EmbeddedServer, filled: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A company to do anything with."""
-    name = f"sidesteps_{os.getpid()}_{abs(hash(request.node.name)) % 10**9}"
-    yield pg_server.create_database(name, template=filled)
-    with psycopg.connect(pg_server.dsn(name), autocommit=True) as connection:
-        drop(connection)
-    pg_server.drop_database(name)
 
 
 @pytest.fixture

@@ -13,33 +13,14 @@ import psycopg
 import pytest
 
 import vallum
-from examples.trading import SECURITY, Base, generate
+from examples.trading import SECURITY, Base
 from vallum.enforce.roles import apply as core
 from vallum.enforce.roles.found import RolesRefused, TablesInUse
 from vallum.enforce.roles.names import RoleNames, quoted
 from vallum.facade.roles import drop_roles
 from vallum.kernel import NO_PROGRESS
-from vallum.postgres import EmbeddedServer
 
 Connection = psycopg.Connection[Any]
-
-
-@pytest.fixture(scope="module")
-def filled(pg_server: EmbeddedServer) -> Iterator[str]:
-    """The name of a company nobody connects to."""
-    name = f"troubles_{os.getpid()}"
-    generate(pg_server.create_database(name), rows=2_000)
-    yield name
-    pg_server.drop_database(name)
-
-
-@pytest.fixture
-def dsn(pg_server: EmbeddedServer, filled: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A company to do anything with."""
-    name = f"troubles_{os.getpid()}_{abs(hash(request.node.name)) % 10**9}"
-    yield pg_server.create_database(name, template=filled)
-    drop_roles(pg_server.dsn(name))
-    pg_server.drop_database(name)
 
 
 @pytest.fixture
