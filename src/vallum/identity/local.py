@@ -69,6 +69,9 @@ class LocalAuthenticator:
             return Verdict.refused(checked.refusal or Refusal.WRONG, retry_after=checked.retry_after)
         verdict = self._judge(checked.account)
         if verdict.user_id is not None:
+            if checked.account.break_glass:
+                with self._identity.base.store.transaction() as connection:
+                    self._identity.base.alarm(connection, checked.account, client, methods="pwd")
             self._keep(mark, verdict, standing)
         return verdict
 
