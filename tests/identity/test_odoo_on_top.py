@@ -87,7 +87,7 @@ def test_lockout_and_second_factor_hold_on_top(odoo: tuple[Identity, Database], 
 def test_change_on_either_side_holds_from_the_next_call(
     odoo: tuple[Identity, Database], world: World, change: str
 ) -> None:
-    """A new password, an archived user or a second factor in Odoo, or an account shut here: nothing is remembered past it."""
+    """A new password, archived user or second factor in Odoo, an account shut here: nothing outlives it."""
     identity, database = odoo
     database.rows("ALTER TABLE res_users ADD COLUMN IF NOT EXISTS totp_secret varchar")
     calls = LocalAuthenticator(identity)

@@ -302,7 +302,7 @@ def end_all(
 
 
 def end_of_programs(connection: Connection, account_id: int | None = None) -> None:
-    """End the sessions of RPC clients of an account's user, or of everyone: the server's, where it has any."""
+    """End RPC clients' sessions of an account's user, or of everyone: the server's, where it has any."""
     [(kept,)] = connection.execute(b"SELECT to_regclass('vallum.rpc_session') IS NOT NULL").fetchall()
     if kept:
         connection.execute(

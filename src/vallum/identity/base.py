@@ -30,7 +30,7 @@ class Foreign(Authenticator, Protocol):
     """Knows users that have no password here."""
 
     def mark(self, user_id: int) -> bytes:
-        """A digest of a user's credentials: another one after a change of password, login, activity or factor."""
+        """A digest of a user's credentials: of login, password, activity and second factor."""
         ...
 
 

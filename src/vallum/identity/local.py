@@ -141,7 +141,7 @@ class LocalAuthenticator:
         return hmac.digest(self._key, text, hashlib.sha256)
 
     def _standing(self, login: str) -> tuple[object, ...]:
-        """What must not have changed: one look at the account, and one at an Odoo's user, for anybody's name."""
+        """What must not have changed: one look at the account, one at an Odoo's user, whoever is named."""
         base = self._identity.base
         rows = base.store.rows(_STANDING, (login_key(login),))
         active, *facts, user_id = rows[0] if rows else (False, 0)

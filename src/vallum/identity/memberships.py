@@ -128,7 +128,7 @@ class Memberships:
         return {user: frozenset(groups) for user, groups in rows}
 
     def digest(self, now: datetime) -> object:
-        """Something that is another after every change of what holds and for whom, and when something ends."""
+        """Something that is another after every change of what holds for whom, and when something ends."""
         return tuple(
             self._store.rows(
                 "SELECT count(*), sum(hashint8extended(m.xmin::text::bigint, coalesce(a.user_id, 0))),"

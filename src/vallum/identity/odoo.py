@@ -80,7 +80,7 @@ class OdooAuthenticator:
         return Verdict.of(user_id, key_id=key_id, until=_moment(until), remember=_REMEMBER)
 
     def mark(self, user_id: int) -> bytes:
-        """A digest of a user's credentials: another one after a change of password, login, activity or factor.
+        """A digest of a user's credentials: of login, password, activity and second factor.
 
         Raises: ConnectionFailed.
         """
