@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from vallum.identity.accounts import Account, login_key
 from vallum.identity.attempts import Reservation, password_counters
@@ -475,7 +475,7 @@ class SignIn:
             expires=expires,
             replaces=replaces,
         )
-        facts = {"methods": ",".join(methods), "new_device": new_device is not None}
+        facts: dict[str, Any] = {"methods": ",".join(methods), "new_device": new_device is not None}
         if account.break_glass:
             base.alarm(connection, account, client, **facts)
         else:

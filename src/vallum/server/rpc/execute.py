@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vallum.identity import Verdict
 from vallum.kernel import Operation, UnknownModel
-from vallum.server.rpc import export, grouping, models, reading, rights, writing
+from vallum.server.rpc import export, grouping, models, reading, rights, trees, writing
 from vallum.server.rpc.context import Context
 from vallum.server.rpc.faults import ACCESS_ERROR, RpcError
 from vallum.server.rpc.methods import Call, Method, bind, find
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["execute", "method_of", "run"]
 
 # The modules that put methods into the table.
-MODULES: Final = (export, grouping, models, reading, rights, writing)
+MODULES: Final = (export, grouping, models, reading, rights, trees, writing)
 # What is served of models as records, where the application has no `ir.model`.
 _LISTED: Final = frozenset({"search", "search_count", "search_read", "read", "fields_get"})
 _MODEL: Final = re.compile(r"[a-z0-9_.]{1,128}")
