@@ -91,7 +91,8 @@ def test_change_on_either_side_holds_from_the_next_call(
     identity, database = odoo
     database.rows("ALTER TABLE res_users ADD COLUMN IF NOT EXISTS totp_secret varchar")
     calls = LocalAuthenticator(identity)
-    mark = calls.mark(world.groups.logins["demo"]), OdooAuthenticator(database).mark(world.groups.logins["demo"])
+    demo, odoos = world.groups.logins["demo"], OdooAuthenticator(database)
+    marks = calls.mark(demo), odoos.mark(demo)
     for _ in range(2):
         assert calls.password("demo", "demo-pass", client()).accepted
         assert calls.key(KEY, client()).accepted
@@ -105,8 +106,7 @@ def test_change_on_either_side_holds_from_the_next_call(
         identity.deactivate(identity.base.accounts.find("demo"), by=None)
     assert not calls.password("demo", "demo-pass", client()).accepted
     assert calls.key(KEY, client()).accepted is (change in ("password", "factor"))
-    now = calls.mark(world.groups.logins["demo"]), OdooAuthenticator(database).mark(world.groups.logins["demo"])
-    assert now != mark
+    assert (calls.mark(demo), odoos.mark(demo)) != marks
 
 
 def test_account_of_vallums_own_stands_beside_them(odoo: tuple[Identity, Database], world: World) -> None:
