@@ -50,6 +50,11 @@ class Site:
     odoo: bool = False
     audit: Audit | None = None
 
+    @property
+    def native(self) -> bool:
+        """Whether it is an application of one's own, whose policy can be changed here."""
+        return not self.odoo
+
     def eyes(self, visit: Visit[Site]) -> Session:
         """The viewer's own eyes, with all their companies."""
         return self.eyes_of(self.viewer(visit))
