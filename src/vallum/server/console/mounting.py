@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vallum.identity import Identity
     from vallum.server.service import Service
 
-__all__ = ["console_handlers"]
+__all__ = ["console_handlers", "recorder", "trail_of"]
 
 SIGN_IN: Final = "/account/sign-in"
 ACCOUNT: Final = "/account/security"
@@ -41,8 +41,8 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
     people = service.people
     if people is None:
         return []
-    audit = _audit(settings)
-    recording = _recorder(audit)
+    audit = trail_of(settings)
+    recording = recorder(audit)
 
     def site() -> Site:
         return Site(
@@ -58,14 +58,14 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
     return [*pages.handlers(site, viewer_of, SIGN_IN, ACCOUNT), asset_handler()]
 
 
-def _audit(settings: Settings) -> Audit | None:
+def trail_of(settings: Settings) -> Audit | None:
     """The trail, where this server is told of one."""
     if settings.audit_dir is None or settings.dsn is None:
         return None
     return Audit(settings.dsn, settings.audit_dir.absolute())
 
 
-def _recorder(audit: Audit | None) -> Callable[[Event], None]:
+def recorder(audit: Audit | None) -> Callable[[Event], None]:
     """Tell the log, and the trail where there is one: an act that cannot be recorded is not done."""
 
     def recorded(event: Event) -> None:
