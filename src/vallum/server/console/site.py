@@ -70,7 +70,7 @@ class Site:
         known = self.vallum.users.get(viewer.user_id)
         return known or User(id=0, login=viewer.login, name=viewer.name, lang=viewer.lang, tz=viewer.tz)
 
-    def told(self, visit: Visit[Site], kind: str, **facts: Any) -> None:
+    def told(self, visit: Visit[Site], kind: str, /, **facts: Any) -> None:
         """Record an act of the viewer.
 
         Raises: VallumError, where it cannot be recorded: then it must not be done.
