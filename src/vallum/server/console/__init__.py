@@ -15,6 +15,7 @@ def console_pages(*, audit: bool = False) -> Pages[Site]:
     """All pages of the console, in the order of the rail. `audit`: there is a trail to show."""
     from vallum.server.console import (
         changes,
+        coverage,
         data,
         edit,
         explain,
@@ -32,6 +33,6 @@ def console_pages(*, audit: bool = False) -> Pages[Site]:
 
     found: Pages[Site] = Pages()
     access = (home, data, record, edit, explorer, explain, who_can, workshop, changes, people)
-    for module in (*access, *((trail,) if audit else ()), postgres, me, look):
+    for module in (*access, *((trail, coverage) if audit else ()), postgres, me, look):
         found.include(module.pages)
     return found

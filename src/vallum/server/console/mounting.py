@@ -51,6 +51,7 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
             writable=service.writable,
             odoo=service.of_odoo,
             audit=audit,
+            identity=people.identity,
         )
 
     viewer_of = viewer_in(people.identity, service)

@@ -19,6 +19,7 @@ from vallum.server.console.census import Census, census
 from vallum.server.pages import NotFound, Visit
 
 if TYPE_CHECKING:
+    from vallum.identity import Identity
     from vallum.policy import Actor
 
 __all__ = ["Ask", "Event", "Site", "model_label", "operation_in"]
@@ -42,13 +43,17 @@ def _nobody(event: Event) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """The application as it is now. `record`: told what is done here; an error of it refuses the act."""
+    """The application as it is now. `identity`: who signs in here, where that is Vallum.
+
+    `record`: told what is done here; an error of it refuses the act.
+    """
 
     vallum: Vallum
     record: Callable[[Event], None] = _nobody
     writable: bool = False
     odoo: bool = False
     audit: Audit | None = None
+    identity: Identity | None = None
 
     @property
     def native(self) -> bool:
