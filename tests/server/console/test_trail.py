@@ -176,12 +176,14 @@ def test_coverage_tells_what_is_audited_and_touched(
         assert accessibility(seen.page, axe) == []
         seen.shoot("coverage")
         with connect(audit.dsn, readonly=False, autocommit=True) as connection:
+            connection.execute("ALTER EVENT TRIGGER vallum_audit_altered DISABLE")
             connection.execute(f"ALTER TABLE crm_lead DISABLE TRIGGER {TRIGGER}_u")
             connection.execute("UPDATE crm_lead SET name = 'Behind the back' WHERE id = 12")
         try:
             seen.page.reload()
             expect(seen.page.locator(".answer")).to_contain_text("need a look")
             expect(seen.page.get_by_role("row", name="crm_lead")).to_contain_text("trigger-disabled")
+            expect(seen.page.get_by_text("the event trigger that watches alterations is off")).to_be_visible()
             seen.page.get_by_role("button", name="Compare all rows").click()
             expect(seen.page.locator("#compared")).to_contain_text("name changed without an event")
             assert "Behind the back" not in seen.page.content()
@@ -190,6 +192,7 @@ def test_coverage_tells_what_is_audited_and_touched(
         finally:
             with connect(audit.dsn, readonly=False, autocommit=True) as connection:
                 connection.execute(f"ALTER TABLE crm_lead ENABLE ALWAYS TRIGGER {TRIGGER}_u")
+                connection.execute("ALTER EVENT TRIGGER vallum_audit_altered ENABLE ALWAYS")
                 connection.execute("UPDATE crm_lead SET name = 'Seen change' WHERE id = 12")
             with Sequencer(audit.dsn, audit.home, notify=lambda _: None).running() as worker:
                 worker.step()
