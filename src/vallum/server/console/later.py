@@ -23,10 +23,11 @@ _LOG: Final = logging.getLogger("vallum.pages")
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[T]):
-    """What was found, or why nothing was. Both None: it is still being looked up."""
+    """What was found, or why nothing was. `done`: whether it was ever looked up."""
 
     value: T | None = None
     error: VallumError | None = None
+    done: bool = True
 
 
 class Later(Generic[T]):
@@ -35,7 +36,7 @@ class Later(Generic[T]):
     def __init__(self, fresh: float = 60.0, wait: float = 0.03) -> None:
         self._fresh, self._wait = fresh, wait
         self._lock = Lock()
-        self._found: Found[T] = Found()
+        self._found: Found[T] = Found(done=False)
         self._at: float | None = None
         self._working: Event | None = None
 

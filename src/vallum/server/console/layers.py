@@ -17,7 +17,7 @@ from vallum.identity.state import SignInState, sign_in_state
 from vallum.kernel import VallumError
 from vallum.server.console.later import Found
 from vallum.server.console.site import Ask, Site
-from vallum.server.console.state import AuditState, audit_state, check_by_groups, states
+from vallum.server.console.state import AuditState, audit_state, check_by_groups, roles_state, states
 from vallum.server.pages import Viewer
 
 __all__ = ["Layer", "Standing", "layers"]
@@ -46,7 +46,7 @@ class Standing:
     viewer: Viewer
     now: datetime
     check: Found[Check]
-    roles: Found[Status] | None
+    roles: Found[Status | None] | None
     audit: Found[AuditState] | None
     sign_in: SignInState | None
     waiting: int
@@ -62,7 +62,7 @@ class Standing:
             viewer=visit.viewer,
             now=now,
             check=kept.check.get(lambda: check_by_groups(site)),
-            roles=kept.roles.get(lambda: site.vallum.roles.status()) if visit.viewer.administrator else None,
+            roles=kept.roles.get(lambda: roles_state(site)) if visit.viewer.administrator else None,
             audit=kept.audit.get(lambda: audit_state(trail, now)) if trail is not None else None,
             sign_in=sign_in_state(site.identity.base) if site.identity is not None else None,
             waiting=_waiting(site),
@@ -72,7 +72,7 @@ class Standing:
     def pending(self) -> bool:
         """Whether something is still being looked up."""
         asked = (self.check, self.roles, self.audit)
-        return any(one is not None and one.value is None and one.error is None for one in asked)
+        return any(one is not None and not one.done for one in asked)
 
 
 def _waiting(site: Site) -> int:
@@ -160,10 +160,10 @@ def _roles(standing: Standing) -> Iterator[Layer]:
     if error is not None:
         yield Layer("PostgreSQL", "database", "notice", _sentence(error), (), "/postgres")
         return
-    if found is None:
+    if not standing.roles.done:
         yield Layer("PostgreSQL", "database", "", f"roles are {_NOT_YET}", (), "/postgres")
         return
-    if not found.applied:
+    if found is None or not found.applied:
         yield Layer("PostgreSQL", "database", "", "the policy is not applied to roles", (), "/postgres")
         return
     kind, state = "allowed", "roles hold today's policy"

@@ -22,6 +22,7 @@ from vallum.kernel import Settings, VallumError
 from vallum.postgres import connect
 from vallum.server.console import console_pages
 from vallum.server.console.site import Event, Site
+from vallum.server.console.warm import warm
 from vallum.server.pages import Viewer, asset_handler
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
         )
 
     viewer_of = viewer_in(people.identity, service)
+    warm(site)
     pages = console_pages(audit=audit is not None)
     return [*pages.handlers(site, viewer_of, SIGN_IN, ACCOUNT), asset_handler()]
 

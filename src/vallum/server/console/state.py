@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vallum.facade.audit import Audit
     from vallum.server.console.site import Site
 
-__all__ = ["AuditState", "States", "audit_state", "check_by_groups", "states"]
+__all__ = ["AuditState", "States", "audit_state", "check_by_groups", "roles_state", "states"]
 
 # Each set of groups is tried once; with more of them than this, the first are.
 MOST_TRIED: Final = 200
@@ -52,7 +52,8 @@ class States:
     """What is looked up beside the pages of one opened application."""
 
     check: Later[Check] = field(default_factory=lambda: Later(fresh=600.0))
-    roles: Later[Status] = field(default_factory=lambda: Later(fresh=120.0))
+    # Planning roles takes seconds of work in this process: not too often.
+    roles: Later[Status | None] = field(default_factory=lambda: Later(fresh=900.0))
     audit: Later[AuditState] = field(default_factory=lambda: Later(fresh=30.0))
 
 
@@ -73,6 +74,12 @@ def check_by_groups(site: Site) -> Check:
         if user.active:
             some.setdefault(site.actor(user).groups, user)
     return check(site.vallum.application, users=list(some.values())[:MOST_TRIED])
+
+
+def roles_state(site: Site) -> Status | None:
+    """Whether roles hold the policy; None where it is not applied to any. Raises: ConnectionFailed."""
+    roles = site.vallum.roles
+    return roles.status() if roles.applied() else None
 
 
 def audit_state(trail: Audit, now: datetime) -> AuditState:
