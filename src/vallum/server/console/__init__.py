@@ -14,6 +14,8 @@ __all__ = ["Event", "Site", "console_pages"]
 def console_pages(*, audit: bool = False) -> Pages[Site]:
     """All pages of the console, in the order of the rail. `audit`: there is a trail to show."""
     from vallum.server.console import (
+        changes,
+        coverage,
         data,
         edit,
         explain,
@@ -30,7 +32,7 @@ def console_pages(*, audit: bool = False) -> Pages[Site]:
     )
 
     found: Pages[Site] = Pages()
-    access = (home, data, record, edit, explorer, explain, who_can, workshop, people)
-    for module in (*access, *((trail,) if audit else ()), postgres, me, look):
+    access = (home, data, record, edit, explorer, explain, who_can, workshop, changes, people)
+    for module in (*access, *((trail, coverage) if audit else ()), postgres, me, look):
         found.include(module.pages)
     return found
