@@ -87,7 +87,7 @@ def test_who_comes_back_is_the_same_account(corp: Directory) -> None:
 
 
 def test_who_was_deleted_signs_in_no_more_to_who_comes_after(corp: Directory) -> None:
-    """The directory may give the name to somebody else: a sign-in that was linked by then is linked no more."""
+    """The directory may give the name to somebody else: what was linked by then is linked no more."""
     path = f"/Users/{corp.add('marie')['id']}"
     account, _ = corp.account("marie")
     with corp.store.transaction() as tx:
