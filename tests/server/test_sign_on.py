@@ -76,7 +76,7 @@ def test_person_signs_in_by_saml(federation: Federation, visitor: Visitor, bindi
     if binding == "redirect":
         page = visitor.visit(start.headers["location"], who="samlmarie")
     else:
-        assert f"form-action {url}" in start.headers["content-security-policy"]
+        assert f"form-action 'self' {url}" in start.headers["content-security-policy"]
         fields = {n: html.unescape(v) for n, v in re.findall(r'name="(\w+)" value="([^"]*)"', start.text)}
         page = visitor.there.post(f"{url}/saml?who=samlmarie", data=fields)
     assert target_of(visitor.post_back(page)) == "/account/security"

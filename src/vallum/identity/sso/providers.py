@@ -52,6 +52,7 @@ class Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
 class OidcProvider(Common, frozen=True, kw_only=True, tag="oidc"):
     """OpenID Connect. `tenants`: those of Entra ID that are let in where the issuer is a shared one.
 
+    `single_logout`: whether who signs out here signs out there as well, where the provider offers that.
     `match_claim`: what a provisioned account is recognised by, beside the link. `required`: claims that must
     have one of these values (Google's `hd`). `max_age`: seconds since the person proved to be there.
     `acr`, `amr`: what the provider must say about how; where it says nothing, nobody comes in.
@@ -74,6 +75,7 @@ class OidcProvider(Common, frozen=True, kw_only=True, tag="oidc"):
     amr: tuple[Text, ...] = ()
     algorithms: tuple[Algorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
     logout_typ: bool = True
+    single_logout: bool = True
     ca_file: Text | None = None
 
     @property
@@ -83,13 +85,23 @@ class OidcProvider(Common, frozen=True, kw_only=True, tag="oidc"):
 
 
 class SamlProvider(Common, frozen=True, kw_only=True, tag="saml"):
-    """SAML 2.0. `certificates`: PEM, from the provider's metadata; only these are believed."""
+    """SAML 2.0. `certificates`: PEM, from the provider's metadata; only these are believed.
+
+    `encrypt`: whether our metadata ask for encrypted assertions. `logout_url`: where the provider takes
+    requests for logout, and answers to its own unless there is a `logout_response_url`; `single_logout`:
+    whether who signs out here signs out there as well.
+    """
 
     entity_id: Text
     sign_in_url: Text
     certificates: Annotated[tuple[Text, ...], Meta(min_length=1)]
     binding: Literal["redirect", "post"] = "redirect"
     sign_requests: bool = False
+    encrypt: bool = False
+    logout_url: Text | None = None
+    logout_response_url: Text | None = None
+    logout_binding: Literal["redirect", "post"] = "redirect"
+    single_logout: bool = True
     login_attribute: Text | None = None
     name_attribute: Text | None = None
     email_attribute: Text | None = None
@@ -158,6 +170,10 @@ def _check(provider: Provider, where: str) -> None:
             _check_oidc(provider, where)
         case SamlProvider():
             _https(provider.sign_in_url, "sign_in_url", where)
+            for key in ("logout_url", "logout_response_url"):
+                url = getattr(provider, key)
+                if url is not None:
+                    _https(url, key, where)
         case LdapProvider():
             _check_ldap(provider, where)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vallum.identity.directories import DirectoryAccounts
 from vallum.identity.ldap.signin import LdapFlow
 from vallum.identity.oidc.flow import OidcFlow
 from vallum.identity.saml.flow import SamlFlow
+from vallum.identity.saml.keys import ServiceKey, no_keys
+from vallum.identity.saml.logout_flow import SamlLogout
 
 if TYPE_CHECKING:
     from vallum.identity import Identity
@@ -16,9 +19,12 @@ __all__ = ["SignOn"]
 
 
 class SignOn:
-    """The three protocols, over the accounts of an identity. Safe to be shared by threads."""
+    """The three protocols, over the accounts of an identity. Safe to be shared by threads.
 
-    def __init__(self, identity: Identity) -> None:
+    `keys`: those of SAML, as they are now.
+    """
+
+    def __init__(self, identity: Identity, keys: Callable[[], tuple[ServiceKey, ...]] = no_keys) -> None:
         base = identity.base
         self.identity = identity
         self.store = base.store
@@ -26,5 +32,6 @@ class SignOn:
         self.base_url = base.settings.url.rstrip("/")
         self.accounts = DirectoryAccounts(base)
         self.oidc = OidcFlow(self.store, self.accounts, self.clock, self.base_url)
-        self.saml = SamlFlow(self.store, self.accounts, self.clock, self.base_url)
+        self.saml = SamlFlow(self.store, self.accounts, self.clock, self.base_url, keys)
+        self.saml_logout = SamlLogout(self.store, self.accounts, self.clock, self.base_url, keys)
         self.ldap = LdapFlow(self.store, self.accounts, self.clock)
