@@ -14,7 +14,8 @@ import pytest
 from tests.support.command import program
 from tests.support.directories import ActiveDirectory, active_directory, python_ldap
 from tests.support.leaving import Member
-from tests.support.sign_on import GROUP, PATCH, USER, Federation, Visitor
+from tests.support.serving import free_port
+from tests.support.sign_on import GROUP, PATCH, USER, Federation, Visitor, target_of
 from vallum.identity.ldap.sync import read_directory, synchronise
 from vallum.identity.sso.providers import LdapProvider, parse
 from vallum.kernel import NO_PROGRESS
@@ -249,15 +250,101 @@ def test_logout_at_the_openid_provider_ends_what_it_has_opened(
 
 def _logout_token(federation: Federation, visitor: Visitor, issuer: str) -> str:
     before = len(federation.listener.tokens)
-    page = visitor.there.get(f"{issuer}/session/end?client_id=vallum").text
-    action = page.split('action="')[1].split('"')[0]
-    xsrf = page.split('name="xsrf" value="')[1].split('"')[0]
-    visitor.there.post(action, data={"xsrf": xsrf, "logout": "yes"})
+    visitor.confirm(visitor.there.get(f"{issuer}/session/end?client_id=vallum"))
     for _ in range(100):
         if len(federation.listener.tokens) > before:
             break
         time.sleep(0.05)
     return federation.listener.tokens[before]
+
+
+def _by_saml(federation: Federation, visitor: Visitor, member: Member) -> None:
+    """Signed in at the provider, in this browser; the session is the member's."""
+    member.linked("corp", "urn:provider", member.account.login)
+    start = visitor.here.get("/sso/corp/start")
+    page = visitor.visit(start.headers["location"], who=member.account.login)
+    assert target_of(visitor.post_back(page)) == "/account/security"
+    member.token = visitor.here.cookies["__Host-vallum"]
+    sid = federation.rows(
+        "SELECT provider_session FROM vallum.session WHERE account_id = %s AND provider = 'corp'",
+        member.account.id,
+    )[0][0]
+    federation.rows("DELETE FROM vallum.ticket WHERE account_id = %s", member.account.id)
+    member.half_done_step("corp", sid)
+
+
+@pytest.mark.parametrize("binding", ["redirect", "post"])
+def test_logout_at_the_saml_provider_ends_what_it_has_opened(
+    federation: Federation, visitor: Visitor, joined: Callable[..., Member], binding: str
+) -> None:
+    """Its signed request is obeyed and answered, so that it can go on to the next application."""
+    federation.corp(logout_binding=binding)
+    member = joined()
+    _by_saml(federation, visitor, member)
+    assert member.ways_in() == EVERYTHING
+    url = f"{federation.saml.said['url']}/logout?who={member.account.login}&binding={binding}"
+    asked = visitor.there.get(url)
+    answered = visitor.carry(asked)
+    assert member.ways_in() == EVERYTHING - {"session", "half-done step"}
+    # It has checked the signature of our answer, and has nobody left to tell.
+    assert visitor.carry(answered).status_code == 200
+    assert visitor.there.get(url).content == b""
+
+
+@pytest.mark.parametrize("binding", ["redirect", "post"])
+def test_signing_out_here_signs_out_at_the_saml_provider(
+    federation: Federation, visitor: Visitor, joined: Callable[..., Member], binding: str
+) -> None:
+    """The session here ends first; the provider is asked, and its answer is told."""
+    federation.corp(logout_binding=binding)
+    member = joined()
+    _by_saml(federation, visitor, member)
+    page = visitor.sign_out()
+    assert "session" not in member.ways_in()
+    asked = visitor.carry(page)
+    assert "You are signed out here and there" in visitor.carry(asked).text
+
+
+def test_signing_out_here_signs_out_at_the_openid_provider(
+    federation: Federation, visitor: Visitor, joined: Callable[..., Member]
+) -> None:
+    """It is shown the ID token of the sign-in, once, and sends the browser back."""
+    federation.openid()
+    issuer = str(federation.oidc.said["issuer"])
+    member = joined()
+    member.linked("one", issuer, member.account.login)
+    start = visitor.here.get("/sso/one/start")
+    visitor.visit(start.headers["location"], login_hint=member.account.login)
+    kept = federation.rows("SELECT hint FROM vallum.sso_hint WHERE account_id = %s", member.account.id)
+    assert len(kept) == 1
+    assert b"eyJ" not in bytes(kept[0][0])
+    target = httpx.URL(target_of(visitor.sign_out()))
+    assert str(target).startswith(f"{issuer}/session/end")
+    assert target.params["id_token_hint"].count(".") == 2
+    assert federation.rows("SELECT 1 FROM vallum.sso_hint WHERE account_id = %s", member.account.id) == []
+    page = visitor.there.get(target)
+    assert page.status_code == 200, page.text
+    done = visitor.confirm(page)
+    assert done.headers["location"].startswith(f"{federation.server.url}/")
+    # The way there was for this browser, and once.
+    assert visitor.here.get(f"/sso/one/sign-out?state={'x' * 43}").status_code == 403
+
+
+def test_sign_out_of_a_provider_that_is_down_is_one_here(
+    federation: Federation, visitor: Visitor, joined: Callable[..., Member]
+) -> None:
+    """And says that the provider could not be told."""
+    federation.openid()
+    member = joined()
+    member.linked("one", str(federation.oidc.said["issuer"]), member.account.login)
+    start = visitor.here.get("/sso/one/start")
+    visitor.visit(start.headers["location"], login_hint=member.account.login)
+    member.token = visitor.here.cookies["__Host-vallum"]
+    federation.openid(issuer=f"https://localhost:{free_port()}")
+    page = visitor.sign_out()
+    assert (page.status_code, "You are signed out" in page.text) == (200, True)
+    assert "could not be told" in page.text
+    assert "session" not in member.ways_in()
 
 
 def test_group_of_the_directory_opens_what_its_rule_names_until_it_is_left(

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.support.node import NodeProgram, node_program
 from tests.support.serving import Server, free_port, serving
 from tests.support.temporary import temporary_folder
 from vallum.identity import Identity, open_identity
+from vallum.identity.saml.keys import KeyFile
 from vallum.identity.saml.metadata import read_provider
 from vallum.identity.scim.tokens import make
 from vallum.identity.sso.providers import parse
@@ -75,7 +77,9 @@ class Federation:
         url = f"{self.saml.said['url']}/FederationMetadata/2007-06/FederationMetadata.xml"
         content = httpx.get(url, verify=self.context, trust_env=False).content
         found = read_provider(content, self.identity.base.now())
-        self.provider(**{**found, "kind": "saml", "id": "corp", "label": "Corp", "create": True, **given})
+        described = {**found, "kind": "saml", "id": "corp", "label": "Corp", "create": True}
+        # The provider wants it, and forgets to say so in its metadata.
+        self.provider(**{**described, "sign_requests": True, "encrypt": True, **given})
 
     def rows(self, statement: str, *values: object) -> list[Any]:
         """Look into a table."""
@@ -119,15 +123,24 @@ def federation(
         oidc = stack.enter_context(
             node_program("oidc.mjs", {**common, "clients": [client]}, keys / "oidc.log")
         )
-        given = {
+        folder = stack.enter_context(temporary_folder())
+        (ours,) = KeyFile(folder / "saml.key").make(datetime.now(UTC))
+        (keys / "ours.pem").write_text(ours.certificate)
+        corp = {
             **common,
             "signCert": str(sign_certificate),
             "signKey": str(sign_key),
+            "signingCert": str(keys / "ours.pem"),
+            "encryptionCert": str(keys / "ours.pem"),
             "issuer": "urn:provider",
             "acs": f"{base}/sso/corp/acs",
+            "logout": {
+                "serviceProviderId": f"{base}/sso/corp/metadata",
+                "serviceProviderLogoutURL": f"{base}/sso/corp/logout",
+                "cert": str(keys / "ours.pem"),
+            },
         }
-        saml = stack.enter_context(node_program("saml.mjs", given, keys / "saml.log"))
-        folder = stack.enter_context(temporary_folder())
+        saml = stack.enter_context(node_program("saml.mjs", corp, keys / "saml.log"))
         server = stack.enter_context(
             serving(
                 folder,
@@ -181,6 +194,35 @@ class Visitor:
         action = re.findall(r'action="([^"]*)"', page.text)[0]
         headers = {"origin": "https://idp.example", "sec-fetch-site": "cross-site"}
         return self.here.post(html.unescape(action), data=fields, headers=headers)
+
+    def sign_out(self) -> httpx.Response:
+        """Press the button; the page that it ends at."""
+        tag = re.findall(r'name="form" content="([0-9a-f]{64})"', self.here.get("/account/security").text)[0]
+        done = self.here.post(
+            "/account/sign-out", data={"form": tag}, headers={"sec-fetch-site": "same-origin"}
+        )
+        return self.here.get(done.headers["location"])
+
+    def carry(self, page: httpx.Response) -> httpx.Response:
+        """Go where a page or a redirect sends a message on to, by its form where it has one."""
+        if page.is_redirect:
+            return self._go(page.headers["location"])
+        found = re.search(r'http-equiv="refresh" content="0;url=([^"]*)"', page.text)
+        if found:
+            return self._go(html.unescape(found[1]))
+        fields = {n: html.unescape(v) for n, v in re.findall(r'name="(\w+)"\s+value="([^"]*)"', page.text)}
+        action = html.unescape(re.findall(r'action="([^"]*)"', page.text.split("</header>")[-1])[0])
+        client = self.here if action.startswith(self.base) else self.there
+        return client.post(action, data=fields, headers={"sec-fetch-site": "cross-site"})
+
+    def _go(self, url: str) -> httpx.Response:
+        return (self.here if url.startswith(self.base) else self.there).get(url)
+
+    def confirm(self, page: httpx.Response) -> httpx.Response:
+        """Say yes to the question of the provider of OpenID Connect."""
+        action = page.text.split('action="')[1].split('"')[0]
+        xsrf = page.text.split('name="xsrf" value="')[1].split('"')[0]
+        return self.there.post(action, data={"xsrf": xsrf, "logout": "yes"})
 
     def close(self) -> None:
         self.here.close()

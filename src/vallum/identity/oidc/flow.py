@@ -115,7 +115,7 @@ class OidcFlow:
             )
 
     def logout_url(self, provider_id: str, hint: Mapping[str, Any]) -> str | None:
-        """Where to sign out at the provider as well; None where it does not offer that, or is not to be asked.
+        """Where to sign out at the provider as well; None where it offers no such thing, or should not.
 
         `hint`: what was kept of the sign-in. Raises: as `begin`.
         """
