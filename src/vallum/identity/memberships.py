@@ -117,12 +117,16 @@ class Memberships:
         )
         return [_membership(row) for row in rows]
 
-    def by_user(self, now: datetime) -> Mapping[int, frozenset[str]]:
-        """All that holds now, by user of the application; shut accounts have nothing."""
+    def by_user(self, now: datetime, *, lasting: bool = False) -> Mapping[int, frozenset[str]]:
+        """All that holds now, by user of the application; shut accounts have nothing.
+
+        `lasting`: only what has no end.
+        """
         rows = self._store.rows(
             "SELECT a.user_id, array_agg(DISTINCT m.group_name) FROM vallum.membership m"
             " JOIN vallum.account a ON a.id = m.account_id"
-            f" WHERE a.active AND a.user_id IS NOT NULL AND {_CURRENT} GROUP BY 1",
+            f" WHERE a.active AND a.user_id IS NOT NULL AND {'m.expires IS NULL' if lasting else _CURRENT}"
+            " GROUP BY 1",
             {"now": now},
         )
         return {user: frozenset(groups) for user, groups in rows}

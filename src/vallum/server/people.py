@@ -85,6 +85,14 @@ class People:
         """
         return overlay(directory, policy, self.identity.base.memberships.by_user(self._clock.now()))
 
+    def lasting(self, directory: Directory, policy: Policy) -> Directory:
+        """The users with those of the groups that have no end.
+
+        Raises: ConnectionFailed.
+        """
+        given = self.identity.base.memberships.by_user(self._clock.now(), lasting=True)
+        return overlay(directory, policy, given)
+
     def given(self) -> object:
         """What Vallum gives now: something else after every change, and at every end.
 

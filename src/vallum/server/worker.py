@@ -173,7 +173,7 @@ def _patiently(make: Callable[[], Any]) -> Any:
 
 def _state(settings: Settings, database: ThreadDatabase, people: People) -> State:
     application = opened(settings, database).application
-    application.widen(people.widened)
+    application.widen(people.widened, people.lasting)
     _stamped(application, settings)
     if isinstance(database, ReplicatedDatabase):
         application.stamps.append(database.stamp)
