@@ -240,13 +240,10 @@ def sync(
 
 
 def _raw(world: Any, id: str) -> dict[str, Any]:
-    from vallum.identity.sso.errors import NoSuchProvider
+    from vallum.identity.sso.store import config_of
 
     with world.store.transaction() as tx:
-        row = tx.execute("SELECT config FROM vallum.sso_provider WHERE id = %s", (id,)).fetchone()
-    if row is None:
-        raise NoSuchProvider(f"no identity provider is called `{id}`", fix="`vallum sso list` shows them")
-    return dict(row[0])
+        return config_of(tx, id)
 
 
 def _issuer(provider: Any) -> str:

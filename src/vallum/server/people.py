@@ -68,7 +68,7 @@ class People:
     @cached_property
     def sign_on(self) -> SignOn:
         """Signing in elsewhere, and directories."""
-        return SignOn(self.identity, key_file(self._settings))
+        return SignOn(self.identity, key_file(self._settings), self._settings.data_dir / "provider-secrets")
 
     def mark(self, user_id: int) -> bytes:
         """A digest of a user's credentials as they are now.

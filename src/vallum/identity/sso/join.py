@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from vallum.identity.accounts_port import Account, Accounts, Person, Transaction
-from vallum.identity.sso import store
+from vallum.identity.sso import state, store
 from vallum.identity.sso.errors import ASK, SignInRefused
 from vallum.identity.sso.providers import Provider
 from vallum.identity.sso.rules import groups_of
@@ -141,6 +141,7 @@ def join(
         groups = groups_of(provider.rules, identity.attributes)
         accounts.set_groups(tx, account.id, groups, provider.id)
     store.touch(tx, found, now)
+    state.succeeded(tx, provider.id, now)
     accounts.record(tx, "sso.signed-in", account.id, {"provider": provider.id})
     return SignedIn(account, provider.id, identity, return_to, step == "create")
 

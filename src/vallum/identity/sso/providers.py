@@ -6,6 +6,7 @@ Invariant: a key nobody knows, or a combination that would let a stranger in, is
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -53,6 +54,7 @@ class OidcProvider(Common, frozen=True, kw_only=True, tag="oidc"):
     """OpenID Connect. `tenants`: those of Entra ID that are let in where the issuer is a shared one.
 
     `single_logout`: whether who signs out here signs out there as well, where the provider offers that.
+    `secret_until`: the day on which the secret ends, as the provider says; to be reminded.
     `match_claim`: what a provisioned account is recognised by, beside the link. `required`: claims that must
     have one of these values (Google's `hd`). `max_age`: seconds since the person proved to be there.
     `acr`, `amr`: what the provider must say about how; where it says nothing, nobody comes in.
@@ -61,6 +63,7 @@ class OidcProvider(Common, frozen=True, kw_only=True, tag="oidc"):
     issuer: Text
     client_id: Text
     secret: Text | None = None
+    secret_until: date | None = None
     authentication: Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"] = (
         "client_secret_basic"
     )
@@ -119,6 +122,7 @@ class LdapProvider(Common, frozen=True, kw_only=True, tag="ldap"):
     url: Text
     bind_dn: Text | None = None
     secret: Text | None = None
+    secret_until: date | None = None
     ca_file: Text | None = None
     base: Text
     group_base: Text | None = None

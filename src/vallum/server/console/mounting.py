@@ -51,10 +51,11 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
             writable=service.writable,
             odoo=service.of_odoo,
             audit=audit,
+            sso=people.sign_on,
         )
 
     viewer_of = viewer_in(people.identity, service)
-    pages = console_pages(audit=audit is not None)
+    pages = console_pages(audit=audit is not None, providers=True)
     return [*pages.handlers(site, viewer_of, SIGN_IN, ACCOUNT), asset_handler()]
 
 

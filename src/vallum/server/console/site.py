@@ -20,6 +20,7 @@ from vallum.server.pages import NotFound, Visit
 
 if TYPE_CHECKING:
     from vallum.policy import Actor
+    from vallum.server.sso.parts import SignOn
 
 __all__ = ["Ask", "Event", "Site", "model_label", "operation_in"]
 
@@ -49,6 +50,7 @@ class Site:
     writable: bool = False
     odoo: bool = False
     audit: Audit | None = None
+    sso: SignOn | None = None
 
     def eyes(self, visit: Visit[Site]) -> Session:
         """The viewer's own eyes, with all their companies."""

@@ -15,6 +15,7 @@ Invariant: a session is opened by `identity.sign_in` alone, with second factors 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from urllib.parse import parse_qsl
 
 from vallum.identity.accounts import login_key
 from vallum.identity.attempts import password_counters
+from vallum.identity.sso import state
 from vallum.identity.sso.errors import NoSuchProvider, ProviderUnavailable, SignInRefused
 from vallum.identity.sso.providers import LdapProvider, OidcProvider, SamlProvider
 from vallum.kernel import ConnectionFailed, VallumError
@@ -176,6 +178,7 @@ def _later(sso: Sso, wait: float) -> Response:
 def _refused(sso: Sso, error: VallumError) -> Response:
     reason = getattr(error, "reason", error.code)
     sso.on.identity.base.record("sso.refused", None, client=sso.request.client, by=sso.id, reason=reason)
+    _remember(sso, error)
     status = HTTPStatus.FORBIDDEN
     if isinstance(error, NoSuchProvider):
         status = HTTPStatus.NOT_FOUND
@@ -185,6 +188,14 @@ def _refused(sso: Sso, error: VallumError) -> Response:
     return sso.page.show(
         "message.html", status=status, title="You are not signed in", text=shown.what, fix=shown.fix
     )
+
+
+def _remember(sso: Sso, error: VallumError) -> None:
+    """For whoever looks after the provider."""
+    if isinstance(error, ConnectionFailed):
+        return
+    with contextlib.suppress(ConnectionFailed), sso.on.store.transaction() as tx:
+        state.failed(tx, sso.id, error, sso.page.now)
 
 
 def _form(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vallum.identity.directories import DirectoryAccounts
@@ -21,12 +22,19 @@ __all__ = ["SignOn"]
 class SignOn:
     """The three protocols, over the accounts of an identity. Safe to be shared by threads.
 
-    `keys`: those of SAML, as they are now.
+    `keys`: those of SAML, as they are now; `secrets`: the folder of those that were typed into a page.
     """
 
-    def __init__(self, identity: Identity, keys: Callable[[], tuple[ServiceKey, ...]] = no_keys) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        keys: Callable[[], tuple[ServiceKey, ...]] = no_keys,
+        secrets: Path = Path("provider-secrets"),
+    ) -> None:
         base = identity.base
         self.identity = identity
+        self.keys = keys
+        self.secrets = secrets
         self.store = base.store
         self.clock = base.clock
         self.base_url = base.settings.url.rstrip("/")
