@@ -125,7 +125,7 @@ def test_encrypted_assertion_beside_another_is_refused() -> None:
         {"algorithm": "http://www.w3.org/2001/04/xmlenc#kw-aes256"},
     ],
 )
-def test_algorithm_that_is_not_accepted_is_refused(given: dict[str, str]) -> None:
+def test_algorithm_that_is_not_accepted_is_refused(given: dict[str, Any]) -> None:
     """With what to use instead; however it is signed."""
     refused = refusal(sealed(**given))
     assert "not accepted" in refused.what
