@@ -53,11 +53,12 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
             odoo=service.of_odoo,
             audit=audit,
             identity=people.identity,
+            sso=people.sign_on,
         )
 
     viewer_of = viewer_in(people.identity, service)
     warm(site)
-    pages = console_pages(audit=audit is not None)
+    pages = console_pages(audit=audit is not None, providers=True)
     return [*pages.handlers(site, viewer_of, SIGN_IN, ACCOUNT), asset_handler()]
 
 
