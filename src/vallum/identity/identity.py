@@ -197,6 +197,17 @@ class Identity:
         self.base.record("session.all-ended", account, by=actor, sessions=ended)
         return ended
 
+    def end_session(self, account: Account, session_id: int, *, by: Account | None) -> bool:
+        """End one of an account's sessions; whether it was there.
+
+        Raises: NotPermitted.
+        """
+        actor = self.require_administrator(by)
+        ended = self.base.sessions.end_one(account.id, session_id)
+        if ended:
+            self.base.record("session.ended", account, by=actor)
+        return ended
+
     def start_reset(self, account: Account, *, by: Account | None) -> None:
         """Send the account's holder a link to choose a password, and end all sessions.
 

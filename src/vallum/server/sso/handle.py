@@ -45,11 +45,11 @@ _LIFETIME: Final = 600
 class _Sso:
     """One request of somebody who signs in elsewhere."""
 
-    def __init__(self, on: SignOn, request: Request, provider_id: str) -> None:
+    def __init__(self, service: Service, on: SignOn, request: Request, provider_id: str) -> None:
         self.on = on
         self.request = request
         self.id = provider_id
-        self.page = Page(on.identity, request)
+        self.page = Page(service, on.identity, request)
         browser, _, device = (request.cookie(COOKIE) or "").partition(".")
         self.browser = browser or None
         self.device = self.page.cookies.device or device or None
@@ -187,7 +187,7 @@ def handle(service: Service, request: Request) -> Response:
     view = _VIEWS.get((request.method, found[2])) if found else None
     if service.people is None or found is None or view is None:
         return Response(int(HTTPStatus.NOT_FOUND))
-    sso = _Sso(service.people.sign_on, request, found[1])
+    sso = _Sso(service, service.people.sign_on, request, found[1])
     try:
         return view(sso)
     except VallumError as error:
