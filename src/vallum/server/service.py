@@ -75,6 +75,7 @@ class Service:
     of_odoo: bool
     writable: bool
     max_rows: int
+    call_timeout: float
     protocols: frozenset[str]
     people: People | None = None
     replicas: ReplicatedDatabase | None = None
