@@ -45,6 +45,7 @@ class Session:
     user_agent: str
     device_id: int | None
     provider: str | None
+    provider_session: str | None
 
     def as_dict(self) -> dict[str, Any]:
         """The session for a program."""
@@ -63,7 +64,7 @@ class Session:
 
 _COLUMNS: Final = (
     "s.id, s.account_id, a.login, a.name, a.user_id, s.created, s.seen, s.fresh, s.expires, s.methods,"
-    " host(s.address), s.user_agent, s.device_id, s.provider"
+    " host(s.address), s.user_agent, s.device_id, s.provider, s.provider_session"
 )
 _FROM: Final = "FROM vallum.session s JOIN vallum.account a ON a.id = s.account_id"
 _CHECK: Final = (
@@ -226,6 +227,7 @@ def _session(row: Any) -> Session:
         agent,
         device,
         provider,
+        provider_session,
     ) = row
     return Session(
         id=i,
@@ -242,4 +244,5 @@ def _session(row: Any) -> Session:
         user_agent=agent,
         device_id=device,
         provider=provider,
+        provider_session=provider_session,
     )

@@ -69,6 +69,7 @@ class Service:
     sessions: Sessions
     counters: Counters
     api_rate: Rate
+    sso_rate: Rate
     addresses: Addresses
     database_name: str
     version: int
