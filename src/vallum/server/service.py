@@ -77,6 +77,7 @@ class Service:
     of_odoo: bool
     writable: bool
     max_rows: int
+    call_timeout: float
     protocols: frozenset[str]
     people: People | None = None
     frame: Frame = field(default_factory=Frame)
