@@ -70,6 +70,19 @@ def test_show_tells_a_record_field_by_field(told: Trail) -> None:
     assert [e["op"] for e in told.command("show", "customer,1", "--json").json] == ["create", "write"]
 
 
+def test_value_gives_no_orders_to_the_terminal(log: Trail) -> None:
+    """Whoever may write a name does not thereby hide lines of the trail from who looks at it."""
+    evil = "x\x1b[1A\x1b[2K\x9b2J\x07\u202ey"
+    log.execute(f"INSERT INTO customer VALUES (1, '{evil}')")
+    log.sequence()
+    for arguments in (("search",), ("show", "customer,1"), ("tail", "--once")):
+        shown = log.command(*arguments).out
+        assert not set(shown) & set("\x1b\x9b\x07\u202e")
+        assert "x[1A" in shown
+    assert _found(log, "--record", "customer,1")[0]["new"]["name"] == evil
+    assert "\x1b" not in log.command("show", f"{evil},1").err
+
+
 def test_event_of_an_application_is_part_of_the_transaction_or_none(log: Trail) -> None:
     """Rolled back with it; outside of one it stands alone; a stamp that was there stays."""
     with log.connection.transaction(force_rollback=True):
