@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from vallum.identity.accounts_port import Account, Accounts, Person, Transaction
-from vallum.identity.sso import store
+from vallum.identity.sso import state, store
 from vallum.identity.sso.errors import ASK, SignInRefused
 from vallum.identity.sso.providers import Provider
 from vallum.identity.sso.rules import groups_of
@@ -24,7 +24,10 @@ __all__ = ["Identity", "SignedIn", "decide", "domain_of", "join", "password_prov
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Somebody, as a provider has just proven. `match`: what a provisioned account is recognised by."""
+    """Somebody, as a provider has just proven. `match`: what a provisioned account is recognised by.
+
+    `hint`: what the provider is to be shown when they sign out; a secret.
+    """
 
     issuer: str
     subject: str
@@ -35,6 +38,7 @@ class Identity:
     sid: str | None = None
     authenticated: datetime | None = None
     methods: tuple[str, ...] = ()
+    hint: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,7 @@ def join(
         groups = groups_of(provider.rules, identity.attributes)
         accounts.set_groups(tx, account.id, groups, provider.id)
     store.touch(tx, found, now)
+    state.succeeded(tx, provider.id, now)
     accounts.record(tx, "sso.signed-in", account.id, {"provider": provider.id})
     return SignedIn(account, provider.id, identity, return_to, step == "create")
 
