@@ -3,8 +3,8 @@
 Keys are asked for anew where a token names one that is not known, once a minute at most, so that nobody can
 make us ask by sending tokens. Metadata and keys are kept for an hour.
 Invariant: one thread asks, the others wait for its answer; a failure leaves what was known in place.
-Invariant: a failure is the answer of all who wait, and for some seconds more: a provider that is down does not
-hold the server's threads, one after the other.
+Invariant: a failure is the answer of all who wait, and for some seconds more: a provider that is down does
+not hold the server's threads, one after the other.
 """
 
 from __future__ import annotations
