@@ -61,6 +61,16 @@ def test_search_finds_by_record_actor_field_time_operation_and_kind(told: Trail)
     assert told.command("search", "--since", "yesterday").code == 2
 
 
+def test_kind_is_the_events_own(told: Trail) -> None:
+    """Neither a pattern, nor something that a detail holds."""
+    record(told.connection, "export", {"kind": "sign-out"})
+    told.sequence()
+    assert _found(told, "--kind", "sign-out") == []
+    assert _found(told, "--kind", "%") == []
+    assert _found(told, "--kind", "sign_in") == []
+    assert [e["detail"] for e in _found(told, "--kind", "export")] == [{"kind": "sign-out"}]
+
+
 def test_show_tells_a_record_field_by_field(told: Trail) -> None:
     """Who, when, from what to what."""
     shown = told.command("show", "customer,1").out
