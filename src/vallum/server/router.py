@@ -12,6 +12,7 @@ from typing import Final
 
 from vallum.identity import Client
 from vallum.server import account, scim, sso
+from vallum.server.calling import answering, called_by
 from vallum.server.exchange import ASGI, Exchange, Receive, Scope, Send, answer
 from vallum.server.http import Request, Response
 from vallum.server.rpc import json2, jsonrpc, xmlrpc
@@ -70,6 +71,7 @@ class Router:
                     )
                 await self._call(handler, scope, exchange, send)
                 return
+        called_by(_client(exchange))
         await self._pages(scope, receive, send)
 
     async def _call(self, handler: Handler, scope: Scope, exchange: Exchange, send: Send) -> None:
@@ -80,11 +82,7 @@ class Router:
                 status=HTTPStatus.SERVICE_UNAVAILABLE,
                 retry_after=1,
             )
-        client = Client(
-            address=exchange.address,
-            user_agent=exchange.headers.get("user-agent", "")[:200],
-            request_id=exchange.request_id,
-        )
+        client = _client(exchange)
         request = Request(
             scope["method"],
             scope["path"],
@@ -96,10 +94,18 @@ class Router:
         )
         self._waiting += 1
         try:
-            response = await self._threads.run(handler, self._service, request)
+            response = await self._threads.run(answering, client, handler, self._service, request)
         finally:
             self._waiting -= 1
         await answer(scope, send, response)
+
+
+def _client(exchange: Exchange) -> Client:
+    return Client(
+        address=exchange.address,
+        user_agent=exchange.headers.get("user-agent", "")[:200],
+        request_id=exchange.request_id,
+    )
 
 
 def _nothing_here() -> RpcError:

@@ -9,17 +9,15 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 
-from vallum.audit import Who, actor_key, record
+from vallum.audit import Who
 from vallum.facade import Vallum
 from vallum.facade.audit import Audit
 from vallum.identity.cookies import read
 from vallum.identity.errors import FreshSignInNeeded
 from vallum.kernel import Settings, VallumError
-from vallum.postgres import connect
 from vallum.server.console import console_pages
 from vallum.server.console.site import Event, Site
 from vallum.server.pages import Viewer, asset_handler
@@ -27,6 +25,7 @@ from vallum.server.pages import Viewer, asset_handler
 if TYPE_CHECKING:
     from vallum.identity import Identity
     from vallum.server.service import Service
+    from vallum.server.trail import ServerTrail
 
 __all__ = ["console_handlers"]
 
@@ -41,8 +40,8 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
     people = service.people
     if people is None:
         return []
-    audit = _audit(settings)
-    recording = _recorder(audit)
+    audit, trail = _audit(settings), service.trail
+    recording = _recorder(trail)
 
     def site() -> Site:
         return Site(
@@ -55,7 +54,8 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
 
     viewer_of = viewer_in(people.identity, service)
     pages = console_pages(audit=audit is not None)
-    return [*pages.handlers(site, viewer_of, SIGN_IN, ACCOUNT), asset_handler()]
+    refused = _refusals(trail)
+    return [*pages.handlers(site, viewer_of, SIGN_IN, ACCOUNT, refused), asset_handler()]
 
 
 def _audit(settings: Settings) -> Audit | None:
@@ -65,25 +65,26 @@ def _audit(settings: Settings) -> Audit | None:
     return Audit(settings.dsn, settings.audit_dir.absolute())
 
 
-def _recorder(audit: Audit | None) -> Callable[[Event], None]:
+def _recorder(trail: ServerTrail | None) -> Callable[[Event], None]:
     """Tell the log, and the trail where there is one: an act that cannot be recorded is not done."""
 
     def recorded(event: Event) -> None:
         _LOG.info("console", extra={"act": event.kind, "login": event.by})
-        if audit is None:
-            return
-        who = Who(event.user_id, event.by, event.address, event.request_id)
-        try:
-            with connect(audit.dsn, readonly=False, autocommit=True) as connection:
-                key = actor_key(audit.home.actor_key)
-                record(connection, event.kind, dict(event.facts), key=key, who=who)
-        except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
-            # The trail was never enabled in this database.
-            return
-        except psycopg.Error as error:
-            raise VallumError("this could not be recorded, and so was not done") from error
+        if trail is not None:
+            trail.tell(event.kind, event.facts, Who(event.user_id, event.by, event.address, event.request_id))
 
     return recorded
+
+
+def _refusals(trail: ServerTrail | None) -> Callable[[VallumError, Viewer, str], None]:
+    """Tell the trail of what the console refuses."""
+
+    def refused(error: VallumError, viewer: Viewer, path: str) -> None:
+        if trail is not None:
+            who = Who(viewer.user_id, viewer.login, viewer.address, viewer.request_id)
+            trail.refused(error, {"path": path[:200]}, who, None)
+
+    return refused
 
 
 def viewer_in(identity: Identity, service: Service) -> Callable[[AnyRequest], Viewer | None]:

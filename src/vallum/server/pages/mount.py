@@ -20,7 +20,7 @@ from litestar.concurrency import sync_to_thread
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from vallum.kernel import InvalidValue, VallumError
+from vallum.kernel import AccessDenied, InvalidValue, VallumError
 from vallum.server.pages import csrf
 from vallum.server.pages.answers import (
     Answer,
@@ -48,6 +48,7 @@ __all__ = ["Handler", "Pages", "asset_handler"]
 Handler: TypeAlias = Callable[[Visit[Any]], Answer]
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 ViewerOf: TypeAlias = Callable[[AnyRequest], Viewer | None]
+Refused: TypeAlias = Callable[[VallumError, Viewer, str], None]
 
 SIGN_IN: Final = "/sign-in"
 _LOG: Final = logging.getLogger("vallum.pages")
@@ -104,10 +105,14 @@ class Pages(Generic[Site]):
         viewer_of: ViewerOf,
         sign_in: str = SIGN_IN,
         account: str = "",
+        refused: Refused | None = None,
     ) -> list[HTTPRouteHandler]:
-        """The route handlers of all pages, for Litestar. `sign_in`, `account`: pages of signing in."""
+        """The route handlers of all pages, for Litestar. `sign_in`, `account`: pages of signing in.
+
+        `refused` is told what a viewer is refused, and where.
+        """
         paths = frozenset(route.path for route in self._routes if not route.post)
-        mounted = _Mounted(site, viewer_of, Navigation(self._entries), paths, sign_in, account)
+        mounted = _Mounted(site, viewer_of, Navigation(self._entries), paths, sign_in, account, refused)
         return [mounted.route(route) for route in self._routes]
 
 
@@ -121,6 +126,7 @@ class _Mounted(Generic[Site]):
     paths: frozenset[str]
     sign_in: str
     account: str
+    refused: Refused | None = None
 
     def route(self, route: _Route) -> HTTPRouteHandler:
         """The route handler of one page."""
@@ -149,6 +155,8 @@ class _Mounted(Generic[Site]):
         except Exception as error:
             if not isinstance(error, VallumError):
                 _LOG.exception("a page failed", extra={"path": path})
+            elif viewer is not None and self.refused is not None and error.code == AccessDenied.code:
+                self.refused(error, viewer, path)
             return self._failed(error, viewer, path, request, partial)
 
     def _visit(

@@ -1,0 +1,50 @@
+"""Tell the audit trail what is done from the command line, where the settings say that there is one.
+
+Who acts is the user of the operating system, which whoever administers the machine may choose.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from vallum.cli.shell import Shell
+
+__all__ = ["told"]
+
+
+def told(shell: Shell, kind: str, **facts: Any) -> None:
+    """Record what is about to be done.
+
+    Raises: AuditRefused, ConnectionFailed, psycopg.Error: then it is not done.
+    """
+    from vallum.audit import Home, Recorder, Who
+    from vallum.postgres import connect
+
+    settings = shell.settings
+    dsn = settings.dsn
+    if settings.audit_dir is None or dsn is None:
+        return
+
+    @contextmanager
+    def transaction() -> Iterator[psycopg.Connection[Any]]:
+        with (
+            connect(dsn, readonly=False, autocommit=True, application_name="vallum-trail") as connection,
+            connection.transaction(),
+        ):
+            yield connection
+
+    Recorder(transaction, Home(settings.audit_dir))(kind, facts, Who(0, f"system:{_system_user()}"))
+
+
+def _system_user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
