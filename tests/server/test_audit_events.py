@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import httpx
 import psutil
 import pytest
+from playwright.sync_api import Browser, expect
 
 from examples.trading import generate
 from tests.support.accounts import People, people
@@ -42,15 +43,16 @@ class Watched:
         return self.server.client(headers={"Authorization": f"Bearer {self.people.keys[login]}"})
 
     def event(self, kind: str, fits: Callable[[dict[str, Any]], bool] = lambda _: True) -> dict[str, Any]:
-        """The newest entry of that kind, once it is in the log."""
-        return until(lambda: self._found(kind, fits))
+        """The newest entry of that kind, or of rows that were made, once it is in the log."""
+        return until(lambda: self._found(kind, fits), kind)
 
     def _found(self, kind: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
-        events = self.audit.search(Wanted(kind=kind), limit=200)
+        wanted = Wanted(operation="create") if kind == "create" else Wanted(kind=kind)
+        events = self.audit.search(wanted, limit=200)
         return next((dict(event.content) for event in events if fits(dict(event.content))), None)
 
 
-def until(look: Callable[[], T | None]) -> T:
+def until(look: Callable[[], T | None], what: str = "it") -> T:
     """What `look` finds at last."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
@@ -58,7 +60,7 @@ def until(look: Callable[[], T | None]) -> T:
         if found:
             return found
         time.sleep(0.1)
-    raise AssertionError("it did not come to that")
+    raise AssertionError(f"{what} did not come to pass")
 
 
 @pytest.fixture(scope="module")
@@ -271,3 +273,37 @@ def test_metrics_and_readiness_tell_how_the_trail_does(watched: Watched) -> None
                     other.execute("UPDATE vallum.audit_inbox SET at = at - interval '1 hour'")
                 until(lambda: client.get("/readyz").json() == {"status": "ready", "audit": "late"})
         until(lambda: client.get("/readyz").json() == {"status": "ready", "audit": "current"})
+
+
+def test_acts_in_the_console_are_recorded(browser: Browser, watched: Watched) -> None:
+    """Signing in, writing, a file of records, a page that is for others, signing out."""
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        page.goto(watched.server.url + "/data/res.partner/new")
+        page.get_by_label("Login").fill("marie")
+        page.get_by_label("Password").fill(watched.people.passwords["marie"])
+        page.get_by_role("button", name="Sign in", exact=True).click()
+        expect(page.get_by_label("Name", exact=False).first).to_be_visible()
+        assert context.request.get(watched.server.url + "/data/crm.lead?format=csv").status == 200
+        assert context.request.get(watched.server.url + "/access").status == 403
+        page.goto(watched.server.url + "/data/crm.lead/new")
+        page.get_by_label("Name", exact=False).first.fill("Made in the console")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("Saved.")).to_be_visible()
+        page.goto(watched.server.url + "/account/security")
+        page.get_by_role("button", name="Sign out", exact=True).click()
+        expect(page.get_by_label("Login")).to_be_visible()
+    finally:
+        context.close()
+    kinds: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
+        ("sign-in", lambda e: e["detail"].get("event") == "session.started"),
+        ("export", lambda e: e["detail"].get("format") == "csv"),
+        ("refusal", lambda e: e["detail"].get("path") == "/access"),
+        ("create", lambda e: (e["new"] or {}).get("name") == "Made in the console"),
+        ("sign-out", lambda e: e["detail"].get("event") == "session.ended"),
+    )
+    for kind, told in kinds:
+        actor = watched.event(kind, told)["actor"]
+        assert (actor["verified"], actor["login"], actor["ip"]) == (True, "marie", "127.0.0.1"), kind
+        assert actor["request"], kind
