@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,19 @@ if TYPE_CHECKING:
 
     from vallum.cli.shell import Shell
 
-__all__ = ["told"]
+__all__ = ["record_for", "told"]
 
 
 def told(shell: Shell, kind: str, **facts: Any) -> None:
-    """Record what is about to be done.
+    """Record what the system's user is about to do.
+
+    Raises: AuditRefused, ConnectionFailed, psycopg.Error: then it is not done.
+    """
+    record_for(shell, kind, facts, "")
+
+
+def record_for(shell: Shell, kind: str, facts: Mapping[str, Any], login: str) -> None:
+    """Record what is about to be done for an account; without one, by the system's user.
 
     Raises: AuditRefused, ConnectionFailed, psycopg.Error: then it is not done.
     """
@@ -40,7 +48,7 @@ def told(shell: Shell, kind: str, **facts: Any) -> None:
         ):
             yield connection
 
-    Recorder(transaction, Home(settings.audit_dir))(kind, facts, Who(0, f"system:{_system_user()}"))
+    Recorder(transaction, Home(settings.audit_dir))(kind, facts, Who(0, login or f"system:{_system_user()}"))
 
 
 def _system_user() -> str:

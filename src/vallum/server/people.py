@@ -25,6 +25,7 @@ from vallum.identity import (
 from vallum.identity.memberships import overlay
 from vallum.identity.odoo import OdooAuthenticator
 from vallum.identity.outbox import smtp_sender
+from vallum.identity.saml.keys import key_file
 from vallum.kernel import Clock, Settings
 from vallum.policy import Directory, Policy
 from vallum.postgres import Database
@@ -81,7 +82,7 @@ class People:
     @cached_property
     def sign_on(self) -> SignOn:
         """Signing in elsewhere, and directories."""
-        return SignOn(self.identity)
+        return SignOn(self.identity, key_file(self._settings), self._settings.data_dir / "provider-secrets")
 
     def told(self, event: str, client: Client, details: Mapping[str, Any]) -> None:
         """Record how signing in to the API went, where nobody else has: each proof once a process.
