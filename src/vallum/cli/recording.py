@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import psycopg
-
     from vallum.cli.shell import Shell
 
 __all__ = ["record_for", "told"]
@@ -22,7 +20,7 @@ __all__ = ["record_for", "told"]
 def told(shell: Shell, kind: str, **facts: Any) -> None:
     """Record what the system's user is about to do.
 
-    Raises: AuditRefused, ConnectionFailed, psycopg.Error: then it is not done.
+    Raises: VallumError, where it cannot be recorded: then it must not be done.
     """
     record_for(shell, kind, facts, "")
 
@@ -30,9 +28,12 @@ def told(shell: Shell, kind: str, **facts: Any) -> None:
 def record_for(shell: Shell, kind: str, facts: Mapping[str, Any], login: str) -> None:
     """Record what is about to be done for an account; without one, by the system's user.
 
-    Raises: AuditRefused, ConnectionFailed, psycopg.Error: then it is not done.
+    Raises: VallumError, where it cannot be recorded: then it must not be done.
     """
+    import psycopg
+
     from vallum.audit import Home, Recorder, Who
+    from vallum.kernel import VallumError
     from vallum.postgres import connect
 
     settings = shell.settings
@@ -48,7 +49,11 @@ def record_for(shell: Shell, kind: str, facts: Mapping[str, Any], login: str) ->
         ):
             yield connection
 
-    Recorder(transaction, Home(settings.audit_dir))(kind, facts, Who(0, login or f"system:{_system_user()}"))
+    who = Who(0, login or f"system:{_system_user()}")
+    try:
+        Recorder(transaction, Home(settings.audit_dir))(kind, facts, who)
+    except psycopg.Error as error:
+        raise VallumError("this could not be recorded, and so was not done") from error
 
 
 def _system_user() -> str:
