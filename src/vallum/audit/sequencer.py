@@ -98,7 +98,8 @@ class Sequencer:
 
     def _start(self) -> None:
         locked = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
-        if locked == (False,) and not self._takeover:
+        self._locked = locked == (True,)
+        if not self._locked and not self._takeover:
             raise SequencedElsewhere(
                 "another sequencer writes this log", fix="stop it, or take over with --takeover"
             )
@@ -120,6 +121,7 @@ class Sequencer:
         self._raised = []
         if self._turns % 20 == 0:
             self._refresh()
+            self._lock()
         self._turns += 1
         try:
             with self._connection.transaction():
@@ -131,6 +133,12 @@ class Sequencer:
         self._frontier = frontier
         self._publisher.publish(self._connection, self.origin, frontier, hashes)
         return Sequenced(len(hashes), frontier.size, tuple(self._raised))
+
+    def _lock(self) -> None:
+        """After a takeover, hold the lock as soon as the one before has let go: others then stand by."""
+        if not self._locked:
+            row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
+            self._locked = row == (True,)
 
     def lag(self) -> float:
         """Seconds that the oldest event waits, as far as a short look tells. Raises: psycopg.Error."""

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import psycopg
 
-from vallum.audit import Alarm, Home, LogForked, SequencedElsewhere, Sequencer
+from vallum.audit import Alarm, Fenced, Home, LogForked, SequencedElsewhere, Sequencer
 from vallum.audit.anchors import read_anchors
 from vallum.kernel import Clock, Settings, SystemClock, VallumError
 from vallum.server import log
@@ -31,7 +31,8 @@ _LOG: Final = logging.getLogger("vallum.server")
 _PERIOD: Final = 0.5
 _MANY: Final = 2_000
 # Seconds until another attempt: where another works, where the database is away or has no log, and where
-# nothing may be signed until somebody has looked (each attempt holds the log against what was signed).
+# nothing may be signed until somebody has looked, or another has taken over (each attempt holds the log
+# against what was signed).
 _ELSEWHERE, _AWAY, _FORKED = 1.0, 2.0, 60.0
 _PATIENCE: Final = 10
 
@@ -104,8 +105,8 @@ def keep(dsn: str, home: Home, ended: Event) -> None:
         except SequencedElsewhere:
             said("the audit log is sequenced elsewhere")
             pause = _ELSEWHERE
-        except LogForked as error:
-            said(f"nothing is signed: {error.what}")
+        except (Fenced, LogForked) as error:
+            said(f"the audit log is not signed here: {error.what}")
             pause = _FORKED
         except (VallumError, psycopg.Error, OSError) as error:
             said(f"the audit log is not sequenced: {str(error).splitlines()[0]}")

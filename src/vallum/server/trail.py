@@ -25,10 +25,11 @@ from vallum.server.calling import caller
 if TYPE_CHECKING:
     from vallum.policy import Actor
 
-__all__ = ["SENSITIVE", "ServerTrail", "who_is"]
+__all__ = ["SENSITIVE", "NotRecorded", "ServerTrail", "readable", "who_is"]
 
 _LOG: Final = logging.getLogger("vallum.server")
 _MOST_IDS: Final = 100
+_LONGEST: Final = 300
 _SIZE: Final = b"SELECT size, extract(epoch FROM clock_timestamp() - at) FROM vallum.audit_state"
 Transaction = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 # What `sensitive` stands for in `audit_reads`: pay, contracts, bank accounts, keys.
@@ -66,6 +67,8 @@ class ServerTrail:
         """
         if self._recorder is None:
             return
+        if self._recorder.key is None:
+            _LOG.warning("the audit trail has no keys: `vallum audit enable` makes them")
         application.stamps.append(self._stamp)
         application.watched = self._watched(application)
         application.watchers.append(self._read)
@@ -142,9 +145,15 @@ class ServerTrail:
     def refused(self, error: VallumError, detail: Mapping[str, Any], who: Who, model: str | None) -> None:
         """Record a refusal; one that cannot be recorded is logged, and still is one."""
         try:
-            self.tell("refusal", {**detail, "code": error.code, "what": error.what[:300]}, who, model=model)
+            told = {**detail, "code": error.code, "what": readable(error.what)}
+            self.tell("refusal", told, who, model=model)
         except (VallumError, ConnectionFailed):
             _LOG.error("a refusal could not be recorded", extra={"kind": error.code})
+
+
+def readable(text: str) -> str:
+    """What may be kept of a text that somebody else may have had a hand in."""
+    return "".join(c for c in text if c.isprintable())[:_LONGEST]
 
 
 def who_is(actor: Actor | None) -> Who:

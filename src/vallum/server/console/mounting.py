@@ -83,10 +83,12 @@ def recorder(trail: ServerTrail | None) -> Callable[[Event], None]:
 def _refusals(trail: ServerTrail | None) -> Callable[[VallumError, Viewer, str], None]:
     """Tell the trail of what the console refuses."""
 
+    from vallum.server.trail import readable
+
     def refused(error: VallumError, viewer: Viewer, path: str) -> None:
         if trail is not None:
             who = Who(viewer.user_id, viewer.login, viewer.address, viewer.request_id)
-            trail.refused(error, {"path": path[:200]}, who, None)
+            trail.refused(error, {"path": readable(path)}, who, None)
 
     return refused
 
