@@ -78,7 +78,7 @@ def test_who_leaves_loses_everything_at_once(site: Site) -> None:
 
 
 def test_name_that_is_taken_holds_up_nobody_else(generic: Site) -> None:
-    """Paul is renamed to somebody else's login: that is told, and marie, who has left, is shut all the same."""
+    """Paul is renamed to another's login: that is told, and marie, who has left, is shut all the same."""
     sync(generic)
     with generic.world.store.transaction() as tx:
         generic.world.accounts.create(tx, Person("olga", "Olga", None), "local")
