@@ -53,11 +53,12 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
             odoo=service.of_odoo,
             audit=audit,
             identity=people.identity,
+            sso=people.sign_on,
         )
 
     viewer_of = viewer_in(people.identity, service)
     warm(site)
-    pages = console_pages(audit=audit is not None)
+    pages = console_pages(audit=audit is not None, providers=True)
     return [*pages.handlers(site, viewer_of, SIGN_IN, ACCOUNT), asset_handler()]
 
 
@@ -96,11 +97,12 @@ def viewer_in(identity: Identity, service: Service) -> Callable[[AnyRequest], Vi
         token = read(request.headers.get("cookie", "")).session
         base, now = identity.base, identity.base.now()
         session = base.sessions.check(token, now) if token else None
-        if token is None or session is None:
+        exchange: Any = request.scope.get("vallum")
+        address = exchange.address if exchange is not None else ""
+        if token is None or session is None or not service.admits_account(session.account_id, address):
             return None
         account = base.accounts.get(session.account_id)
         user = service.directory.get(session.user_id or 0)
-        exchange: Any = request.scope.get("vallum")
         return Viewer(
             user_id=user.id if user is not None and user.active else 0,
             login=session.login,
@@ -112,7 +114,7 @@ def viewer_in(identity: Identity, service: Service) -> Callable[[AnyRequest], Vi
             fresh=_fresh(identity, session, now),
             lang=user.lang if user is not None else "en_US",
             tz=user.tz if user is not None else None,
-            address=exchange.address if exchange is not None else "",
+            address=address,
             request_id=exchange.request_id if exchange is not None else "",
         )
 

@@ -21,6 +21,7 @@ from vallum.server.pages import NotFound, Visit
 if TYPE_CHECKING:
     from vallum.identity import Identity
     from vallum.policy import Actor
+    from vallum.server.sso.parts import SignOn
 
 __all__ = ["Ask", "Event", "Site", "model_label", "operation_in"]
 
@@ -54,6 +55,7 @@ class Site:
     odoo: bool = False
     audit: Audit | None = None
     identity: Identity | None = None
+    sso: SignOn | None = None
 
     @property
     def native(self) -> bool:
