@@ -16,7 +16,7 @@ from examples.trading import generate
 from tests.support.company import METADATA, POLICY
 from vallum import Vallum
 from vallum.governance import ChangeConflict, ChangeRefused, Changes, Person, UnknownChange, retire
-from vallum.kernel import InvalidValue, MalformedPolicy, MissingReference, VallumError
+from vallum.kernel import InvalidValue, MalformedPolicy, MissingReference, SettingsError, VallumError
 from vallum.policy.change import Change, Item, item_of
 from vallum.postgres import EmbeddedServer, connect
 from vallum.postgres.migrations import unmigrate
@@ -269,3 +269,20 @@ def test_file_that_moved_on_denies_until_it_is_settled(company: str, tmp_path: P
     assert domain_of(company, name, folder) == "[('id', '=', 6)]"
     write(old)
     assert domain_of(company, name, folder) == old
+
+
+def test_connection_that_may_not_read_changes_is_told(company: str) -> None:
+    """What is in force is not known to it: it opens nothing, rather than the files alone."""
+    with opened(company) as app:
+        Changes(app.application).propose(to(app, rule_of(app), name="N"), "why", OLGA)
+    role = f"blind_{os.getpid()}"
+    with connect(company, readonly=False, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN".encode())
+        connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}".encode())
+    try:
+        with pytest.raises(SettingsError, match="may not be read"):
+            opened(company.replace("postgres@", f"{role}@"))
+    finally:
+        with connect(company, readonly=False, autocommit=True) as connection:
+            connection.execute(f"DROP OWNED BY {role}".encode())
+            connection.execute(f"DROP ROLE {role}".encode())

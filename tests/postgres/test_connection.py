@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import psycopg
 import pytest
 
 from vallum.kernel import ConnectionFailed
-from vallum.postgres import Database, connect, redact
+from vallum.postgres import Database, ThreadDatabase, connect, redact
 
 
 @pytest.fixture
@@ -260,3 +261,15 @@ def test_unknown_database_is_told_where(pg_dsn: str) -> None:
     with pytest.raises(ConnectionFailed) as caught:
         connect(pg_dsn.replace("/test_", "/nowhere_"))
     assert "dbname=nowhere_" in (caught.value.where or "")
+
+
+def test_threads_that_have_ended_leave_no_connection(pg_dsn: str) -> None:
+    """Work in threads of its own, again and again, does not use the server's connections up."""
+    with ThreadDatabase(pg_dsn) as database:
+        for _ in range(5):
+            thread = Thread(target=lambda: database.rows("SELECT 1"))
+            thread.start()
+            thread.join()
+        assert database.connections == 1
+        assert database.rows("SELECT 1") == [(1,)]
+        assert database.connections == 1

@@ -1,7 +1,8 @@
 """One database for a server's threads: each has a connection of its own, and none waits for another.
 
 The same face as `Database`. A server has a fixed number of threads, so it has a fixed number of
-connections; a pool would lend and take back what every thread keeps anyway.
+connections; a pool would lend and take back what every thread keeps anyway. The connection of a thread that
+has ended is closed when another is made.
 Invariant: a statement, and a transaction, runs on the connection of the thread that asked.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import _GeneratorContextManager
-from threading import Lock, local
+from threading import Lock, Thread, current_thread, local
 
 from vallum.postgres.connection import Connection, Database, Params, Row, Statement
 
@@ -31,14 +32,14 @@ class ThreadDatabase(Database):
             dsn, readonly=readonly, statement_timeout=statement_timeout, application_name=application_name
         )
         self._own = local()
-        self._made: list[Database] = []
+        self._made: list[tuple[Thread, Database]] = []
         self._making = Lock()
 
     @property
     def connections(self) -> int:
         """How many connections are open."""
         with self._making:
-            return sum(database.connected for database in self._made)
+            return sum(database.connected for _, database in self._made)
 
     @property
     def server_version(self) -> int:
@@ -84,7 +85,7 @@ class ThreadDatabase(Database):
     def close(self) -> None:
         """Close the connections of all threads; none may be in use."""
         with self._making:
-            for database in self._made:
+            for _, database in self._made:
                 database.close()
 
     def _mine(self) -> Database:
@@ -98,5 +99,9 @@ class ThreadDatabase(Database):
             )
             self._own.database = mine
             with self._making:
-                self._made.append(mine)
+                for thread, left in self._made:
+                    if not thread.is_alive():
+                        left.close()
+                self._made = [made for made in self._made if made[0].is_alive()]
+                self._made.append((current_thread(), mine))
         return mine

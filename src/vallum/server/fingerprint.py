@@ -14,7 +14,7 @@ from typing import Final
 from psycopg import sql
 
 from vallum.enforce import Application
-from vallum.policy.readers.changes import TABLE
+from vallum.policy.readers.changes import TABLE, are_there
 from vallum.postgres import Database
 
 __all__ = ["Fingerprint"]
@@ -69,7 +69,7 @@ class Fingerprint:
 
     def _approved(self) -> object:
         """The changes of the policy; their table may come while the server runs."""
-        if self._database.rows("SELECT to_regclass(%s)", (TABLE,))[0][0] is None:
+        if not are_there(self._database):
             return None
         found = self._database.rows(
             f"SELECT count(*), sum(hashint8extended(xmin::text::bigint, 0)) FROM {TABLE}"  # noqa: S608

@@ -28,6 +28,12 @@ def test_stranger_is_sent_to_sign_in_and_back(browser: Browser, serve_company: C
         seen.page.goto(serve_company.server.url + "/access/who-can?model=crm.lead")
         seen.page.get_by_role("button", name="Count their records").click()
         expect(seen.page.get_by_role("columnheader", name="Records")).to_be_visible(timeout=20_000)
+        seen.page.goto(serve_company.server.url + "/")
+        expect(seen.page.locator("main")).to_contain_text("of people have a second factor")
+        links = seen.page.locator("main a").evaluate_all("all => all.map(a => a.href)")
+        assert any("/account/coverage" in link for link in links)
+        for link in sorted(set(links)):
+            assert seen.page.request.get(link).status == 200, link
         assert seen.complaints == []
     finally:
         context.close()

@@ -181,7 +181,7 @@ def test_coverage_tells_what_is_audited_and_touched(
             connection.execute("UPDATE crm_lead SET name = 'Behind the back' WHERE id = 12")
         try:
             seen.page.reload()
-            expect(seen.page.locator(".answer")).to_contain_text("need a look")
+            expect(seen.page.locator(".answer")).to_contain_text("2 things need a look")
             expect(seen.page.get_by_role("row", name="crm_lead")).to_contain_text("trigger-disabled")
             expect(seen.page.get_by_text("the event trigger that watches alterations is off")).to_be_visible()
             seen.page.get_by_role("button", name="Compare all rows").click()

@@ -94,6 +94,9 @@ def test_newcomer_answers_three_questions(browser: Browser, demo: Demo) -> None:
             page.get_by_label("Password").fill("correct horse battery staple 7!")
             page.get_by_role("button", name="Sign in", exact=True).click()
         expect(page.locator("main h1")).to_have_text("Home")
+        while page.get_by_text("being looked up").count():
+            page.wait_for_timeout(200)
+            page.reload()
         _shoot(seen, "console-home")
 
         page.keyboard.press("/")

@@ -8,11 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
+import psycopg
+
+from vallum.kernel import SettingsError
 from vallum.policy.change import Change
 
-__all__ = ["TABLE", "read_changes"]
+__all__ = ["TABLE", "are_there", "read_changes"]
 
 TABLE: Final = "vallum.policy_change"
+# Told without a right on the schema: who may not look at it must not take it for missing.
+_IS_THERE: Final = (
+    "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE n.nspname = 'vallum' AND c.relname = 'policy_change'"
+)
 
 
 class Queryable(Protocol):
@@ -22,13 +30,27 @@ class Queryable(Protocol):
         """All rows of one statement."""
 
 
+def are_there(database: Queryable) -> bool:
+    """Whether anybody has ever proposed a change."""
+    return bool(database.rows(_IS_THERE))
+
+
 def read_changes(database: Queryable) -> list[Change]:
-    """The changes in force; none where nobody has ever proposed one."""
-    if database.rows("SELECT to_regclass(%s)", (TABLE,))[0][0] is None:
+    """The changes in force; none where nobody has ever proposed one.
+
+    Raises: SettingsError (the connection may not read them: what is in force is not known).
+    """
+    if not are_there(database):
         return []
-    rows = database.rows(
-        f"SELECT id, kind, xml_id, before, after FROM {TABLE} WHERE state = 'approved' ORDER BY turn"  # noqa: S608
-    )
+    statement = f"SELECT id, kind, xml_id, before, after FROM {TABLE} WHERE state = 'approved' ORDER BY turn"  # noqa: S608
+    try:
+        rows = database.rows(statement)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise SettingsError(
+            "the approved changes of the policy may not be read by this connection",
+            where=TABLE,
+            fix=f"GRANT USAGE ON SCHEMA vallum and SELECT ON {TABLE} to its role",
+        ) from error
     return [
         Change(kind=kind, xml_id=xml_id, before=before, after=after, source=f"change {number}")
         for number, kind, xml_id, before, after in rows

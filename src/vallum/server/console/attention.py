@@ -123,7 +123,7 @@ def _sign_in(standing: Standing) -> Iterator[Attention]:
     without = found.people - found.with_factor
     if without:
         text = f"{without} of {found.people} people sign in without a second factor."
-        yield Attention(35, "notice", "No second factor", text, users)
+        yield Attention(35, "notice", "No second factor", text, "/account/coverage" if acts else "")
 
 
 def _audit(standing: Standing) -> Iterator[Attention]:

@@ -1,8 +1,7 @@
 """What a draft changes, as its viewer may be told: counts for all, names through the viewer's own eyes.
 
 Invariant: a draft is compared only where it asks about fields the viewer may read. Of records they may not
-read, counts tell:
-those are of all records, or "who gains what" would not be true.
+read, counts tell: those are of all records, or "who gains what" would not be true.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ __all__ = ["Layer", "Standing", "layers"]
 
 Number = tuple[str, int, str]
 _NOT_YET: Final = "being looked up"
+_SIGN_IN: Final = ("/account/users", "/account/coverage", "/account/keys", "/providers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +117,14 @@ def _sign_in(standing: Standing) -> Iterator[Layer]:
     share = round(100 * found.with_factor / found.people) if found.people else 100
     kind = "notice" if found.locked or share < 100 else "allowed"
     state = f"{share} % of people have a second factor"
-    users = "/account/users" if standing.viewer.administrator else ""
-    keys = "/account/keys" if standing.viewer.administrator else ""
+    acts = standing.viewer.administrator
+    users, factors, keys, providers = _SIGN_IN if acts else ("",) * len(_SIGN_IN)
     numbers: tuple[Number, ...] = (
         ("accounts of people", found.people, users),
-        ("with a second factor", found.with_factor, users),
+        ("with a second factor", found.with_factor, factors),
         ("locked out now", found.locked, users),
         ("keys of programs", found.keys, keys),
-        ("single sign-on providers", found.providers, ""),
+        ("single sign-on providers", found.providers, providers),
     )
     yield Layer("Sign-in", "key-round", kind, state, numbers, users)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from threading import Thread
 from typing import Final
 
 from vallum.kernel import VallumError
+from vallum.server.console.later import beside
 from vallum.server.console.site import Site
 from vallum.server.console.state import check_by_groups, states
 from vallum.server.pages import environment
@@ -19,7 +19,7 @@ _LOG: Final = logging.getLogger("vallum.pages")
 
 def warm(site: Callable[[], Site]) -> None:
     """Begin, beside what the process is doing. A failure is only told: the pages do it themselves then."""
-    Thread(target=_warm, args=(site,), name="warm", daemon=True).start()
+    beside(lambda: _warm(site))
 
 
 def _warm(site: Callable[[], Site]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from vallum.kernel import Operation, VallumError
+from vallum.policy import Policy, RecordRule
 from vallum.schema import Model
 from vallum.server.console import words
 from vallum.server.console.comparison import AT_ONCE, at_once, check_own, comparing, concerned
@@ -17,7 +18,7 @@ from vallum.server.console.lint import lint
 from vallum.server.console.patch import patch
 from vallum.server.console.site import Ask, Site, model_label, operation_in
 from vallum.server.console.sketch import Sketch, drafted, read_sketch
-from vallum.server.pages import Answer, Download, Page, Pages
+from vallum.server.pages import Answer, Download, Page, Pages, twin
 from vallum.server.pages.failures import failure_of
 
 __all__ = ["pages"]
@@ -37,6 +38,9 @@ def start(visit: Ask) -> Answer:
         return any(text in (name or "").casefold() for name in names)
 
     rules = [r for r in policy.rules if fits(r.model, r.name, r.xml_id)]
+    answer = twin(visit, "rules", [_row(policy, rule) for rule in rules])
+    if answer is not None:
+        return answer
     values = {
         "rules": rules[:_SHOWN],
         "rights": [r for r in policy.rights if text and fits(r.model, r.name, r.xml_id)][:_SHOWN],
@@ -107,6 +111,19 @@ def compare_all(visit: Ask) -> Answer:
     if sketch.kind == "rule":
         check_own(visit, model, sketch.domain)
     return comparing(visit, model, lambda: drafted(site.vallum.policy, sketch))
+
+
+def _row(policy: Policy, rule: RecordRule) -> dict[str, Any]:
+    """A rule for a program."""
+    return {
+        "id": rule.id,
+        "xml_id": rule.xml_id,
+        "name": rule.name,
+        "model": rule.model,
+        "groups": sorted(policy.groups[g].label for g in rule.groups),
+        "operations": [o.value for o in Operation if o in rule.operations],
+        "domain": rule.domain,
+    }
 
 
 def _letters(operations: frozenset[Operation]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from threading import Event, Lock, Thread, local
+from threading import Event, Lock, Thread, current_thread, local
 from time import monotonic
 from typing import Any, Final
 
@@ -81,7 +81,7 @@ class Standby:
         self._dsn = quick(dsn)
         self._timeout = statement_timeout
         self._own = local()
-        self._made: list[_Reading] = []
+        self._made: list[tuple[Thread, _Reading]] = []
         self._making = Lock()
         self._freshness = Freshness(BOUND)
         self._ours, self._theirs = (
@@ -101,7 +101,7 @@ class Standby:
         self._done.set()
         self._thread.join(5)
         with self._making:
-            for database in (*self._made, self._ours, self._theirs):
+            for database in (*(made for _, made in self._made), self._ours, self._theirs):
                 database.close()
 
     def fresh(self, since: float) -> Look | None:
@@ -139,7 +139,11 @@ class Standby:
                 self._dsn, statement_timeout=self._timeout, application_name="vallum-server"
             )
             with self._making:
-                self._made.append(mine)
+                for thread, left in self._made:
+                    if not thread.is_alive():
+                        left.close()
+                self._made = [made for made in self._made if made[0].is_alive()]
+                self._made.append((current_thread(), mine))
         return mine
 
     # Looking
