@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from vallum.identity.accounts import end_all
+from vallum.identity.accounts import end_all, end_of_programs
 from vallum.identity.authenticator import Client
 from vallum.identity.errors import FreshSignInNeeded
 from vallum.identity.network import address_of
@@ -190,8 +190,9 @@ class Sessions:
 
     def end_everyones(self) -> int:
         """End the sessions of all accounts; how many."""
-        statement = "WITH gone AS (DELETE FROM vallum.session RETURNING 1) SELECT count(*) FROM gone"
-        return int(self._store.rows(statement)[0][0])
+        with self._store.transaction() as connection:
+            end_of_programs(connection)
+            return connection.execute(b"DELETE FROM vallum.session").rowcount
 
     def end_of_provider(self, provider: str, provider_session: str) -> int:
         """End what began with one session at an identity provider (back-channel logout); how many."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,7 @@ __all__ = [
     "is_provisioned",
     "is_ready",
     "link",
+    "linked_among",
     "links_of",
     "provider",
     "provisioned",
@@ -154,10 +156,24 @@ def link(tx: Transaction, wanted: Link, now: datetime) -> None:
     )
 
 
-def unlink(tx: Transaction, provider_id: str, account_id: int) -> int:
-    """Forget who an account is at a provider; how many links that were."""
+def linked_among(tx: Transaction, provider_id: str, account_ids: Iterable[int]) -> frozenset[int]:
+    """Which of these accounts somebody has come in to by the provider; provisioning alone is no such link."""
+    rows = tx.execute(
+        "SELECT account_id FROM vallum.sso_link WHERE provider_id = %s AND issuer <> %s"
+        " AND account_id = ANY (%s)",
+        (provider_id, f"scim:{provider_id}", list(account_ids)),
+    ).fetchall()
+    return frozenset(account for (account,) in rows)
+
+
+def unlink(tx: Transaction, provider_id: str, account_id: int, *, provisioned: bool = True) -> int:
+    """Forget who an account is at a provider; how many links that were.
+
+    `provisioned`: also that the provider's directory has brought it.
+    """
     return tx.execute(
-        "DELETE FROM vallum.sso_link WHERE provider_id = %s AND account_id = %s", (provider_id, account_id)
+        "DELETE FROM vallum.sso_link WHERE provider_id = %s AND account_id = %s AND (%s OR issuer <> %s)",
+        (provider_id, account_id, provisioned, f"scim:{provider_id}"),
     ).rowcount
 
 

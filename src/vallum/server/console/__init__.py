@@ -19,6 +19,8 @@ def console_pages(*, audit: bool = False, providers: bool = False) -> Pages[Site
     `providers`: people sign in here, and perhaps elsewhere.
     """
     from vallum.server.console import (
+        changes,
+        coverage,
         data,
         edit,
         explain,
@@ -35,13 +37,14 @@ def console_pages(*, audit: bool = False, providers: bool = False) -> Pages[Site
     )
 
     found: Pages[Site] = Pages()
-    access = (home, data, record, edit, explorer, explain, who_can, workshop, people)
+    access = (home, data, record, edit, explorer, explain, who_can, workshop, changes, people)
     sign_on: tuple[ModuleType, ...] = ()
     if providers:
         from vallum.server.console import provider_edit
         from vallum.server.console import providers as overview
 
         sign_on = (overview, provider_edit)
-    for module in (*access, *sign_on, *((trail,) if audit else ()), postgres, me, look):
+    audits = (trail, coverage) if audit else ()
+    for module in (*access, *sign_on, *audits, postgres, me, look):
         found.include(module.pages)
     return found
