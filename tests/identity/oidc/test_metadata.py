@@ -181,7 +181,7 @@ def test_preset_reads_what_its_provider_says(
     name: str, more: dict[str, str], said: dict[str, Any], login: str, match: str, groups: list[str]
 ) -> None:
     """Issuer to the letter, login, by what a provisioned account is known, groups as they are sent."""
-    given = {"id": "p", "client_id": "c", "authentication": "none"}
+    given: dict[str, Any] = {"id": "p", "client_id": "c", "authentication": "none"}
     given |= {"domains": ["example.com"]} if name == "google" else {}
     found = parse(preset(name, given, **more))
     assert isinstance(found, OidcProvider)
