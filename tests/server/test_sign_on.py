@@ -188,6 +188,24 @@ def test_password_is_forbidden_by_mail_domain_but_not_for_the_break_glass(
     federation.provider(kind="scim", id="only", label="Only", domains=["only.example"], forbid_password=True)
     assert sign_in("anna@only.example") == 401
     assert sign_in("glass@only.example") == 303
+    # Whatever else becomes of what is written down.
+    federation.rows(
+        "UPDATE vallum.sso_provider SET config = config || jsonb_build_object('colour', 1) WHERE id = 'only'"
+    )
+    assert sign_in("anna@only.example") == 401
+    assert sign_in("glass@only.example") == 303
+    federation.rows("DELETE FROM vallum.sso_provider WHERE id = 'only'")
+
+
+def test_stranger_is_not_told_where_keys_are_kept(federation: Federation, visitor: Visitor) -> None:
+    """What is wrong with a file is for administrators."""
+    federation.openid(secret="file:/nowhere/at-all")
+    start = visitor.here.get("/sso/one/start")
+    refused = visitor.visit(start.headers["location"], login_hint="pathmarie")
+    assert refused.status_code == 403
+    assert "/nowhere" not in refused.text
+    assert "not set up" in refused.text
+    federation.openid()
 
 
 def test_directory_that_is_down_keeps_everybody_out_but_the_break_glass(

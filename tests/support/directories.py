@@ -220,7 +220,7 @@ def active_directory(folder: Path) -> Iterator[ActiveDirectory]:
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        timeout=120,
+        timeout=300,
         check=True,
     )
     process = subprocess.Popen(
