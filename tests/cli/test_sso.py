@@ -52,8 +52,9 @@ def metadata(folder: Path, *, days: int = 90) -> Path:
     return path
 
 
+TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
 ENTRA = (
-    *("sso", "oidc", "entra", "--preset", "entra", "--tenant", "contoso.example", "--client-id", "c"),
+    *("sso", "oidc", "entra", "--preset", "entra", "--tenant", TENANT, "--client-id", "c"),
     *("--secret", "env:ENTRA_SECRET"),
 )
 
@@ -65,7 +66,7 @@ def test_provider_is_written_down_changed_and_removed() -> None:
     }
     (found,) = ok("sso", "list")
     assert (found["issuer"], found["create"], found["match_claim"]) == (
-        "https://login.microsoftonline.com/contoso.example/v2.0",
+        f"https://login.microsoftonline.com/{TENANT}/v2.0",
         True,
         "oid",
     )
@@ -160,3 +161,24 @@ def test_directory_gets_a_token_shown_once() -> None:
     ok("scim", "revoke", token)
     assert ok("scim", "tokens") == []
     assert run("scim", "token", "corp").out.startswith("vscim_")
+
+
+def test_keys_of_saml_are_made_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And are in our metadata from the moment they are added; the first signs."""
+    monkeypatch.setenv("VALLUM_SAML_KEY", str(tmp_path / "saml.key"))
+    ok("sso", "saml", "corp", "--idp-metadata", str(metadata(tmp_path)), "--set", "encrypt=true")
+    assert "KeyDescriptor" not in ok("sso", "metadata", "corp")["metadata"]
+    first = ok("sso", "key")
+    assert (first["file"], len(first["keys"])) == (str(tmp_path / "saml.key"), 1)
+    assert ok("sso", "key") == first
+    assert failure("sso", "key", "--switch")["fix"] == "add one"
+    two = ok("sso", "key", "--add")["keys"]
+    assert [one["use"] for one in two] == ["signs, decrypts", "decrypts"]
+    text = ok("sso", "metadata", "corp")["metadata"]
+    assert (text.count('use="signing"'), text.count('use="encryption"')) == (2, 1)
+    assert "SingleLogoutService" in text
+    assert ok("sso", "key", "--switch")["keys"][0]["sha256"] == two[1]["sha256"]
+    assert [one["sha256"] for one in ok("sso", "key", "--drop")["keys"]] == [two[1]["sha256"]]
+    assert "one thing at a time" in failure("sso", "key", "--add", "--drop")["what"]
+    assert "signs" in run("sso", "key").out
+    assert "PRIVATE" not in run("sso", "key").out

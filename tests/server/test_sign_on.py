@@ -12,6 +12,7 @@ import pytest
 
 from tests.identity.world import GOOD
 from tests.support.directories import RealDirectory, slapd
+from tests.support.serving import free_port
 from tests.support.sign_on import USER, Federation, Visitor, target_of
 from vallum.identity import Client
 
@@ -187,6 +188,55 @@ def test_password_is_forbidden_by_mail_domain_but_not_for_the_break_glass(
     federation.provider(kind="scim", id="only", label="Only", domains=["only.example"], forbid_password=True)
     assert sign_in("anna@only.example") == 401
     assert sign_in("glass@only.example") == 303
+    # Whatever else becomes of what is written down.
+    federation.rows(
+        "UPDATE vallum.sso_provider SET config = config || jsonb_build_object('colour', 1) WHERE id = 'only'"
+    )
+    assert sign_in("anna@only.example") == 401
+    assert sign_in("glass@only.example") == 303
+    federation.rows("DELETE FROM vallum.sso_provider WHERE id = 'only'")
+
+
+def test_stranger_is_not_told_where_keys_are_kept(federation: Federation, visitor: Visitor) -> None:
+    """What is wrong with a file is for administrators."""
+    federation.openid(secret="file:/nowhere/at-all")
+    start = visitor.here.get("/sso/one/start")
+    refused = visitor.visit(start.headers["location"], login_hint="pathmarie")
+    assert refused.status_code == 403
+    assert "/nowhere" not in refused.text
+    assert "not set up" in refused.text
+    federation.openid()
+
+
+def test_directory_that_is_down_keeps_everybody_out_but_the_break_glass(
+    federation: Federation, visitor: Visitor
+) -> None:
+    """Nobody gets in by a password instead; the text says what happened and is about no password."""
+    base = federation.identity.base
+    for login, glass in (("anna@down.example", False), ("glass@down.example", True)):
+        account = base.accounts.create(login, base.now(), break_glass=glass)
+        federation.identity.passwords.replace(account, GOOD, Client(address="192.0.2.1"))
+    federation.provider(
+        kind="ldap",
+        id="down",
+        label="Down",
+        url=f"ldaps://127.0.0.1:{free_port()}",
+        base="dc=example,dc=com",
+        domains=["down.example"],
+        forbid_password=True,
+    )
+
+    def sign_in(path: str, login: str) -> httpx.Response:
+        tag = _tag(visitor.here.get("/sso/down/start"))
+        form = {"form": tag, "login": login, "password": GOOD, "next": "/"}
+        return visitor.here.post(path, data=form, headers={"sec-fetch-site": "same-origin"})
+
+    refused = sign_in("/sso/down/password", "anna@down.example")
+    assert refused.status_code == 503
+    assert "the directory cannot be reached" in refused.text
+    assert "vallum sso check" in refused.text
+    assert sign_in("/account/sign-in", "anna@down.example").status_code == 401
+    assert sign_in("/account/sign-in", "glass@down.example").status_code == 303
 
 
 @pytest.mark.parametrize(

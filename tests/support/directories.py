@@ -207,6 +207,8 @@ def active_directory(folder: Path) -> Iterator[ActiveDirectory]:
         "log file": str(folder / "samba.log"),
         "pid directory": str(folder),
         "ncalrpc dir": str(folder / "ncalrpc"),
+        # A directory that is thrown away need not be on the disk.
+        "ldb:nosync": "true",
     }
     home = folder / "ad"
     given = [f"--option={name}={value}" for name, value in options.items()]
@@ -218,7 +220,7 @@ def active_directory(folder: Path) -> Iterator[ActiveDirectory]:
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        timeout=120,
+        timeout=300,
         check=True,
     )
     process = subprocess.Popen(

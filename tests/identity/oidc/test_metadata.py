@@ -10,8 +10,12 @@ from tests.identity.oidc.tokens import ISSUER, claims, provider
 from vallum.identity.oidc.claims import identity_of
 from vallum.identity.oidc.metadata import TEMPLATE, discovery_url, read
 from vallum.identity.oidc.presets import preset
+from vallum.identity.oidc.request import authorization_url
 from vallum.identity.sso.errors import ProviderMisconfigured, SignInRefused
+from vallum.identity.sso.pending import start
 from vallum.identity.sso.providers import OidcProvider, parse
+
+TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
 
 
 def published(**given: Any) -> dict[str, Any]:
@@ -76,7 +80,8 @@ def test_entra_is_read_without_what_it_leaves_out() -> None:
     [
         ("entra", {}, {}),
         ("entra", {}, {"tenant": "common"}),
-        ("entra", {"adopt": "email", "domains": ["example.com"]}, {"tenant": "contoso.example"}),
+        ("entra", {"adopt": "email", "domains": ["example.com"]}, {"tenant": TENANT}),
+        ("entra", {}, {"tenant": "contoso.onmicrosoft.com"}),
         ("keycloak", {}, {"url": "https://id.example.com"}),
         ("keycloak", {}, {"url": "http://id.example.com", "realm": "staff"}),
         ("google", {}, {}),
@@ -113,6 +118,89 @@ def test_groups_that_entra_left_out_are_an_error() -> None:
     overage = claims(_claim_names={"groups": "src1"}, _claim_sources={"src1": {"endpoint": "https://x"}})
     with pytest.raises(ProviderMisconfigured, match="more groups"):
         identity_of(overage, provider())
+
+
+def test_groups_that_do_not_matter_may_be_left_out() -> None:
+    """Whoever maps app roles needs no groups; the other way of saying it is understood as well."""
+    roles = provider(groups_claim="roles")
+    found = identity_of(claims(_claim_names={"groups": "src1"}, roles=["Sales.All"]), roles)
+    assert found.attributes["groups"] == ("Sales.All",)
+    with pytest.raises(ProviderMisconfigured, match="more groups") as caught:
+        identity_of(claims(hasgroups=True), provider())
+    assert "app roles" in str(caught.value.fix)
+
+
+# What the three providers put into ID tokens, by their own documentation.
+ENTRA: dict[str, Any] = {
+    "ver": "2.0",
+    "iss": f"https://login.microsoftonline.com/{TENANT}/v2.0",
+    "tid": TENANT,
+    "sub": "AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ",
+    "oid": "00000000-0000-0000-66f3-3332eca7ea81",
+    "name": "Abe Lincoln",
+    "preferred_username": "abeli@contoso.example",
+    "email": "abeli@contoso.example",
+    "groups": ["3fa85f64-5717-4562-b3fc-2c963f66afa6"],
+    "roles": ["Sales.All"],
+}
+KEYCLOAK: dict[str, Any] = {
+    "iss": "https://id.example.com/realms/staff",
+    "sub": "f9c0b0e2-1e0f-4b0e-9d2a-0c6d8f1e2a3b",
+    "typ": "ID",
+    "azp": "vallum",
+    "sid": "7e3c1a",
+    "email_verified": True,
+    "name": "Abe Lincoln",
+    "preferred_username": "abe",
+    "email": "abe@example.com",
+    "groups": ["/sales", "/staff/lyon"],
+}
+GOOGLE: dict[str, Any] = {
+    "iss": "https://accounts.google.com",
+    "azp": "1234987819200.apps.googleusercontent.com",
+    "sub": "10769150350006150715113082367",
+    "at_hash": "HK6E_P6Dh8Y93mRNtsDB1Q",
+    "hd": "example.com",
+    "email": "abe@example.com",
+    "email_verified": True,
+    "name": "Abe Lincoln",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "said", "login", "match", "groups"),
+    [
+        ("entra", {"tenant": TENANT}, ENTRA, "abeli@contoso.example", ENTRA["oid"], ENTRA["groups"]),
+        ("keycloak", {"url": "https://id.example.com", "realm": "staff"}, KEYCLOAK, "abe", "abe",
+         KEYCLOAK["groups"]),
+        ("google", {}, GOOGLE, "abe@example.com", "abe@example.com", []),
+    ],
+    ids=["entra", "keycloak", "google"],
+)  # fmt: skip
+def test_preset_reads_what_its_provider_says(
+    name: str, more: dict[str, str], said: dict[str, Any], login: str, match: str, groups: list[str]
+) -> None:
+    """Issuer to the letter, login, by what a provisioned account is known, groups as they are sent."""
+    given: dict[str, Any] = {"id": "p", "client_id": "c", "authentication": "none"}
+    given |= {"domains": ["example.com"]} if name == "google" else {}
+    found = parse(preset(name, given, **more))
+    assert isinstance(found, OidcProvider)
+    assert found.issuer == said["iss"]
+    who = identity_of(said, found)
+    assert (who.person.login, who.match, list(who.attributes["groups"])) == (login, match, groups)
+    assert (who.subject, who.person.name) == (said["sub"], "Abe Lincoln")
+    # Entra ID does not say so of any address.
+    assert who.email_verified == (name != "entra")
+
+
+def test_google_is_asked_for_the_hosted_domain() -> None:
+    """So that nobody chooses a private account in vain; where there are several, it cannot be."""
+    base = {"id": "g", "client_id": "c", "authentication": "none"}
+    for domains, asked in ((["example.com"], True), (["example.com", "example.org"], False)):
+        found = parse(preset("google", {**base, "domains": domains}))
+        assert isinstance(found, OidcProvider)
+        url = authorization_url(found, read(published(issuer=found.issuer), found), start(None), "https://us")
+        assert ("hd=example.com" in url) == asked
 
 
 @pytest.mark.parametrize("said", [False, "false"])

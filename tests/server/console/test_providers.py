@@ -46,7 +46,7 @@ def stale(federation: Federation, administrator: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def known(federation: Federation) -> None:
+def known(federation: Federation) -> Iterator[None]:
     """One provider of each kind, in several states."""
     federation.openid(rules=[RULE], secret_until="2020-01-01")
     federation.corp()
@@ -64,6 +64,9 @@ def known(federation: Federation) -> None:
         " ON CONFLICT DO NOTHING"
     )
     federation.scim("people").close()
+    yield
+    federation.rows("DELETE FROM vallum.sso_provider WHERE id = 'odd'")
+    federation.openid()
 
 
 class Desk:

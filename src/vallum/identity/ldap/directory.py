@@ -21,6 +21,7 @@ __all__ = ["Directory", "normal_dn"]
 
 _IN_CHAIN: Final = "1.2.840.113556.1.4.1941"
 _MOST_GROUPS: Final = 10_000
+_RANGE: Final = 1500
 _PAGED: Final = "1.2.840.113556.1.4.319"
 
 
@@ -78,7 +79,7 @@ class Directory:
         base = provider.group_base or provider.base
         found: dict[str, list[str]] = {}
         with self._bound() as connection:
-            for entry in self._pages(connection, base, self._group_filter(), ["member", "uniqueMember"]):
+            for entry in self._pages(connection, base, self._group_filter(), self._member_attributes()):
                 names = self._member_names(connection, entry)
                 found[normal_dn(entry.dn)] = [normal_dn(name) for name in names]
         return found
@@ -187,6 +188,13 @@ class Directory:
                 return
             control.cookie = cookies[0]
 
+    def _member_attributes(self) -> list[str]:
+        # Active Directory gives 1,500 values at a time; asked for by its range, every server says how far it
+        # has come.
+        if self.provider.flavour == "active-directory":
+            return [f"member;range=0-{_RANGE - 1}"]
+        return ["member", "uniqueMember"]
+
     def _member_names(self, connection: Any, entry: Entry) -> list[str]:
         """All members; Active Directory gives many of them in ranges."""
         found = [*entry.attributes.get("member", ()), *entry.attributes.get("uniquemember", ())]
@@ -198,7 +206,10 @@ class Directory:
             if end == "*" or not part:
                 break
             rows = connection.search_s(
-                entry.dn, self._ldap.SCOPE_BASE, "(objectClass=*)", [f"member;range={int(end) + 1}-*"]
+                entry.dn,
+                self._ldap.SCOPE_BASE,
+                "(objectClass=*)",
+                [f"member;range={int(end) + 1}-{int(end) + _RANGE}"],
             )
             entry = Entry(entry.dn, {name.lower(): tuple(values) for name, values in rows[0][1].items()})
             ranged = next((name for name in entry.attributes if name.startswith("member;range=")), None)

@@ -52,7 +52,9 @@ def _attributes(claims: dict[str, Any], provider: OidcProvider) -> dict[str, tup
         *(rule.attribute for rule in provider.rules if rule.attribute != "groups"),
     }
     elsewhere = claims.get("_claim_names")
-    if isinstance(elsewhere, dict) and wanted & set(elsewhere):
+    named = set(elsewhere) if isinstance(elsewhere, dict) else set()
+    # Entra ID says it by one of two claims, as the tokens travel.
+    if wanted & named or ("groups" in wanted and claims.get("hasgroups") in (True, "true")):
         raise ProviderMisconfigured(
             "you are in more groups than Entra ID puts into a token",
             where=provider.id,

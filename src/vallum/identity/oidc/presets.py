@@ -5,14 +5,17 @@ Pure. A preset is where to begin; what somebody gives beside it has precedence.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 from urllib.parse import quote
 
 from vallum.identity.sso.errors import ProviderMisconfigured
+from vallum.identity.sso.providers import GOOGLE, MICROSOFT, SHARED_TENANTS
 
 __all__ = ["NAMES", "preset"]
 
 NAMES: Final = ("entra", "keycloak", "google")
+_TENANT: Final = re.compile(r"\A[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 
 
 def preset(name: str, given: dict[str, Any], *, tenant: str | None = None, url: str | None = None,
@@ -27,10 +30,17 @@ def preset(name: str, given: dict[str, Any], *, tenant: str | None = None, url: 
     match name:
         case "entra":
             tenant = _needed(tenant, "tenant", name)
+            if not _TENANT.match(tenant) and tenant not in SHARED_TENANTS:
+                # Tokens carry the id: by a domain, nobody would ever come in.
+                raise ProviderMisconfigured(
+                    "tokens of Entra ID name their tenant by its id, not by a domain",
+                    where=name,
+                    fix="give the tenant's id, as in 72f988bf-86f1-41af-91ab-2d7cd011db47",
+                )
             # `oid` is the id that SCIM from Entra ID sends as externalId; `sub` differs by application.
             known: dict[str, Any] = {
                 "label": "Microsoft",
-                "issuer": f"https://login.microsoftonline.com/{quote(tenant, safe='')}/v2.0",
+                "issuer": f"{MICROSOFT}{tenant.lower()}/v2.0",
                 "match_claim": "oid",
             }
         case "keycloak":
@@ -43,7 +53,7 @@ def preset(name: str, given: dict[str, Any], *, tenant: str | None = None, url: 
                 )
             known = {
                 "label": "Google",
-                "issuer": "https://accounts.google.com",
+                "issuer": GOOGLE,
                 "login_claim": "email",
                 "match_claim": "email",
                 "required": {"hd": tuple(given["domains"])},

@@ -19,7 +19,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from vallum.identity.oidc.metadata import Metadata
 from vallum.identity.sso.errors import ASK, SignInRefused
 from vallum.identity.sso.pending import Started, derive
-from vallum.identity.sso.providers import OidcProvider
+from vallum.identity.sso.providers import GOOGLE, OidcProvider
 
 __all__ = ["authorization_url", "code_of", "logout_url", "single"]
 
@@ -39,6 +39,10 @@ def authorization_url(
     extra: dict[str, str] = {"max_age": str(min(ages))} if ages else {}
     if max_age == 0:
         extra["prompt"] = "login"
+    hosted = provider.required.get("hd", ())
+    if provider.issuer == GOOGLE and len(hosted) == 1:
+        # So that nobody chooses a private account in vain; what counts is the claim.
+        extra["hd"] = hosted[0]
     if provider.acr:
         extra["acr_values"] = " ".join(provider.acr)
     return str(

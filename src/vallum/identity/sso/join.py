@@ -186,15 +186,16 @@ def domain_of(email: str | None) -> str | None:
     return domain.lower().rstrip(".") if local and at and domain else None
 
 
-def password_provider(tx: Transaction, *names: str | None) -> Provider | None:
+def password_provider(tx: Transaction, *names: str | None) -> str | None:
     """The provider by which whoever has this login or address must sign in; None: a password will do.
 
-    Break-glass accounts are the caller's to exempt.
+    Break-glass accounts are the caller's to exempt. What else is written down of a provider does not matter:
+    one that is written down wrongly neither opens what it shuts nor shuts anything else.
     """
     domains = {domain for name in names if (domain := domain_of(name))}
     # Where nobody has ever used single sign-on, there are no tables for it.
-    for provider in store.all_providers(tx) if domains and store.is_ready(tx) else ():
+    for provider_id, config in store.configs(tx) if domains and store.is_ready(tx) else ():
         # Also where it is switched off: switching off must not open what was shut.
-        if provider.forbid_password and domains.intersection(provider.domains):
-            return provider
+        if config.get("forbid_password") and domains.intersection(config.get("domains") or ()):
+            return provider_id
     return None

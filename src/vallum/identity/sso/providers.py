@@ -26,6 +26,7 @@ Adopt = Literal["never", "provisioned", "email", "login"]
 # Signatures that only the provider can make: no `none`, nothing with a shared secret.
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 MICROSOFT: Final = "https://login.microsoftonline.com/"
+GOOGLE: Final = "https://accounts.google.com"
 SHARED_TENANTS: Final = ("common", "organizations", "consumers")
 
 

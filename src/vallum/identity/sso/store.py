@@ -20,6 +20,7 @@ __all__ = [
     "Link",
     "all_providers",
     "config_of",
+    "configs",
     "exists",
     "find_link",
     "folded",
@@ -94,14 +95,18 @@ def is_ready(tx: Transaction) -> bool:
 
 def all_providers(tx: Transaction) -> list[Provider]:
     """All providers, also those switched off. Raises: ProviderMisconfigured."""
-    rows = tx.execute("SELECT id, config FROM vallum.sso_provider ORDER BY id").fetchall()
-    return [providers.parse(config, where=name) for name, config in rows]
+    return [providers.parse(config, where=name) for name, config in configs(tx)]
+
+
+def configs(tx: Transaction) -> list[tuple[str, dict[str, Any]]]:
+    """What is written down of all providers, as it is."""
+    return tx.execute("SELECT id, config FROM vallum.sso_provider ORDER BY id").fetchall()
 
 
 def sound_providers(tx: Transaction) -> list[Provider]:
     """Those that are written down soundly: what is wrong with one is no reason to keep people from others."""
     found = []
-    for name, config in tx.execute("SELECT id, config FROM vallum.sso_provider ORDER BY id").fetchall():
+    for name, config in configs(tx):
         try:
             found.append(providers.parse(config, where=name))
         except ProviderMisconfigured:

@@ -27,9 +27,15 @@ from urllib.parse import parse_qsl
 from vallum.identity.accounts import login_key
 from vallum.identity.attempts import password_counters
 from vallum.identity.sso import state
-from vallum.identity.sso.errors import NoSuchProvider, ProviderUnavailable, SignInRefused
+from vallum.identity.sso.errors import (
+    ASK,
+    NoSuchProvider,
+    ProviderMisconfigured,
+    ProviderUnavailable,
+    SignInRefused,
+)
 from vallum.identity.sso.providers import LdapProvider, OidcProvider, SamlProvider
-from vallum.kernel import ConnectionFailed, VallumError
+from vallum.kernel import ConnectionFailed, SettingsError, VallumError
 from vallum.server.account.web import local_path
 from vallum.server.http import Request, Response, json_response
 from vallum.server.limits import Rate
@@ -185,6 +191,9 @@ def _refused(sso: Sso, error: VallumError) -> Response:
     elif isinstance(error, ProviderUnavailable | ConnectionFailed):
         status = HTTPStatus.SERVICE_UNAVAILABLE
     shown = error if not isinstance(error, ConnectionFailed) else ConnectionFailed("try again in a moment")
+    if isinstance(error, SettingsError):
+        # Where keys and secrets are kept is nobody's business who only wants to sign in.
+        shown = ProviderMisconfigured("this server is not set up to sign you in there", fix=ASK)
     return sso.page.show(
         "message.html", status=status, title="You are not signed in", text=shown.what, fix=shown.fix
     )
