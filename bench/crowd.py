@@ -1,8 +1,8 @@
 """A crowd that signs in beside programs that read: over HTTPS, on a running `vallum serve`.
 
 The example company, served with as many workers as there are cores, Argon2id at its default cost. A program
-with a key reads 80 leads again and again over JSON-2, alone and then beside 50 sign-ins a second, each of them
-a form posted to the page of signing in. Clients are processes of their own, and share the cores.
+with a key reads 80 leads again and again over JSON-2, alone and then beside 50 sign-ins a second, each a form
+posted to the page of signing in. Clients are processes of their own, and share the cores.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from tests.support.server import run_folder
 from vallum.postgres import EmbeddedServer, connect
 
 Command = Callable[..., Outcome]
+ALL_LEADS = "trading.group_sale_salesman_all_leads"
 
 
 @pytest.fixture(scope="module")
@@ -233,3 +234,81 @@ def test_pooler_is_shown_its_key_once(vallum: Command, database: str) -> None:
         vallum("roles", "drop", "--yes")
         with connect(database, readonly=False, autocommit=True) as connection:
             connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
+@pytest.fixture
+def accounts(vallum: Command, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The same with an account for marie, kept in the application's own database."""
+    monkeypatch.setenv("VALLUM_SECRET_FILE", str(tmp_path / "identity.secret"))
+    with connect(database) as connection:
+        row = connection.execute("SELECT id FROM res_users WHERE login = 'marie'").fetchone()
+    assert row is not None
+    if vallum("user", "show", "marie").code:
+        assert vallum("user", "create", "marie", "--user-id", str(row[0])).code == 0
+    return vallum
+
+
+def _leads(vallum: Command) -> int:
+    count: int = vallum("search", "marie", "crm.lead", "--json").json["count"]
+    return count
+
+
+def _leads_by_role(database: str) -> int:
+    with connect(database) as connection:
+        found = connection.execute(
+            "SELECT role_name FROM vallum.login_roles l JOIN res_users u ON u.id = l.user_id"
+            " WHERE u.login = 'marie'"
+        ).fetchone()
+        assert found is not None
+        connection.execute(f'SET ROLE "{found[0]}"'.encode())
+        row = connection.execute("SELECT count(*) FROM crm_lead WHERE active").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_group_that_vallum_gives_counts_in_commands_and_in_postgresql(
+    accounts: Command, database: str
+) -> None:
+    """Given for good: whoever asks as the user, on any way, sees as much; taken back, as little as before."""
+    before = _leads(accounts)
+    accounts("roles", "apply", "--yes")
+    assert _leads_by_role(database) == before
+    accounts("group", "give", "marie", ALL_LEADS)
+    wider = _leads(accounts)
+    assert wider > before
+    assert accounts("roles", "status").code == 1
+    accounts("roles", "apply", "--yes")
+    assert _leads_by_role(database) == wider
+    accounts("group", "take", "marie", ALL_LEADS)
+    accounts("roles", "apply", "--yes")
+    assert (_leads(accounts), _leads_by_role(database)) == (before, before)
+
+
+def test_group_for_a_time_counts_in_commands_alone(accounts: Command, database: str) -> None:
+    """Nobody would take the role away in time: PostgreSQL does not get it, and the status names the user."""
+    accounts("roles", "apply", "--yes")
+    before = _leads(accounts)
+    accounts("group", "give", "marie", ALL_LEADS, "--minutes", "5")
+    assert _leads(accounts) > before
+    done = accounts("roles", "status", "--json")
+    assert (done.code, done.json["groups_for_a_time"]) == (0, ["marie"])
+    assert "marie" in accounts("roles", "status").out
+    assert "for a time" in str(accounts("roles", "plan", "--json").json["warnings"])
+    accounts("roles", "apply", "--yes")
+    assert _leads_by_role(database) == before
+    accounts("group", "take", "marie", ALL_LEADS)
+
+
+def test_dropping_the_roles_leaves_the_accounts(accounts: Command) -> None:
+    """They share a schema."""
+    accounts("roles", "apply", "--yes")
+    accounts("roles", "drop", "--yes")
+    assert accounts("user", "show", "marie").code == 0
+
+
+def test_group_the_application_does_not_have_is_refused(accounts: Command) -> None:
+    """A misprint would give nothing, unseen."""
+    done = accounts("group", "give", "marie", ALL_LEADS + "s", "--json")
+    assert done.code == 2
+    assert ALL_LEADS in done.error["fix"]
+    assert accounts("group", "members", ALL_LEADS + "s", "--json").json == []

@@ -14,6 +14,8 @@ from vallum.enforce import Application
 from vallum.facade import Vallum
 from vallum.facade import open as open_application
 from vallum.identity.errors import NotPermitted, RequestRefused
+from vallum.identity.given import give_groups
+from vallum.identity.local import LocalAuthenticator
 from vallum.identity.memberships import overlay
 from vallum.identity.people import OfApplication, matches
 from vallum.policy import Directory, Group, Policy, User, actor_of
@@ -119,6 +121,23 @@ def test_shut_account_gives_its_user_nothing(world: World) -> None:
     assert by_user(world.clock.now()) == {}
 
 
+def test_application_as_it_lasts_leaves_out_what_ends(world: World, company: str) -> None:
+    """What is made of it outlives the process: roles in PostgreSQL, which nobody takes away in time."""
+    marie = world.person(user_id=3)
+    give = world.identity.give_group
+    give(marie, "trading.group_product_cost", by=None)
+    give(marie, ADMIN, by=None, expires=world.clock.now() + timedelta(hours=1))
+    with open_application(company, metadata=METADATA, policy=POLICY, clock=world.clock) as opened:
+        application = opened.application
+        ids, own = application.policy.group_ids, application.directory.find(3).groups
+        give_groups(application, world.store, lasting=False)
+        now, lasting = (a.directory.find(3).groups for a in (application, application.lasting()))
+        assert {ids["trading.group_product_cost"], ids[ADMIN]} <= now
+        assert lasting == own | {ids["trading.group_product_cost"]}
+        give_groups(application, world.store)
+        assert application.directory.find(3).groups == lasting
+
+
 def test_only_administrators_give_groups(world: World) -> None:
     """Least of all to oneself."""
     marie = world.person(user_id=3)
@@ -207,3 +226,17 @@ def test_break_glass_account_raises_an_alarm(new_world: Maker) -> None:
     assert mail.recipient == "security@example.com"
     assert "ALARM" in mail.subject
     assert "break-glass.used" in world.kinds()
+
+
+def test_break_glass_account_raises_the_alarm_over_rpc_as_well(new_world: Maker) -> None:
+    """A program that calls with its password is a use like any other."""
+    world = new_world(alarm=["security@example.com"])
+    account = world.identity.create_account("glass", by=None, break_glass=True, user_id=3)
+    world.identity.passwords.replace(account, "only-for-emergencies", client())
+    calls = LocalAuthenticator(world.identity)
+    assert not calls.password("glass", "a-guess-of-a-stranger", client()).accepted
+    assert world.read_mail() == []
+    assert calls.password("glass", "only-for-emergencies", client()).user_id == 3
+    [mail] = world.read_mail()
+    assert (mail.recipient, "ALARM" in mail.subject) == ("security@example.com", True)
+    assert world.kinds().count("break-glass.used") == 1

@@ -21,9 +21,9 @@ from vallum.audit.canonical import Json, parse_values
 from vallum.audit.capture import TRIGGER, function_bodies, function_name
 from vallum.audit.entries import key_text
 from vallum.audit.install import digest_of
+from vallum.audit.problem import Problem
 from vallum.audit.tables import Table, ident, read_tables
 from vallum.audit.values import ALTERED, ERASED, opened, salted
-from vallum.audit.verify import Problem
 from vallum.kernel import NO_PROGRESS, Progress
 
 __all__ = ["SHARED", "check_rows", "check_triggers", "enabled_by_log", "shared_functions"]

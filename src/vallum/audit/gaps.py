@@ -13,10 +13,10 @@ import psycopg
 
 from vallum.audit.errors import LogForked, MalformedNote, ProofFailed
 from vallum.audit.notes import Checkpoint, Note
+from vallum.audit.problem import Problem
 from vallum.audit.proofs import newest
 from vallum.audit.retention import undeclared
 from vallum.audit.state import Home
-from vallum.audit.verify import Problem
 
 __all__ = ["gaps"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from vallum.cli.accounts import account_of, opened, rows
 from vallum.cli.failure import OK, REFUSED
 from vallum.cli.options import command, examples
 from vallum.cli.shell import Shell
+from vallum.kernel import MissingReference
 
 __all__ = ["app"]
 
@@ -60,6 +62,7 @@ def give(
     minutes: Annotated[int | None, typer.Option("--minutes", min=1, help="For so long only.")] = None,
 ) -> None:
     """Make an account a member of a group."""
+    _check(shell, group)
     with opened(shell) as identity:
         account = account_of(identity, login)
         expires = identity.base.now() + timedelta(minutes=minutes) if minutes else None
@@ -119,6 +122,7 @@ def request(
     minutes: Annotated[int, typer.Option("--minutes", min=1, help="For how long.")] = 60,
 ) -> None:
     """Ask for a group in somebody's name."""
+    _check(shell, group)
     with opened(shell) as identity:
         asked = identity.elevations.ask(account_of(identity, login), group, reason, minutes)
     if shell.json:
@@ -157,3 +161,20 @@ def end(shell: Shell, number: Number) -> None:
         shell.write(ended.as_dict())
     else:
         shell.show(Text("✔ ended"))
+
+
+def _check(shell: Shell, group: str) -> None:
+    """Refuse a group that the application does not have, where the settings say which that is.
+
+    Raises: MissingReference, and what opening it raises.
+    """
+    if shell.settings.dsn is None:
+        return
+    with shell.open() as vallum:
+        known = vallum.application.policy.group_ids
+    if group not in known:
+        near = get_close_matches(group, known, n=1)
+        raise MissingReference(
+            f"no group is called `{group}`",
+            fix=f"did you mean `{near[0]}`?" if near else "write its xml id, such as base.group_user",
+        )

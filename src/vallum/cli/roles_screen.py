@@ -199,6 +199,8 @@ def status(found: Status) -> Iterable[RenderableType]:
     ):
         if names:
             yield Text.assemble(_NO, f"{what}: {_some(names)}")
+    if found.passing:
+        yield Text(f"· groups given for a time do not count here: {_some(found.passing)}")
     if found.logins:
         yield titled("May sign in", _logins(found))
     yield from _locked(found.locked)

@@ -73,17 +73,18 @@ class Shell:
         return dsn
 
     def open(self) -> Vallum:
-        """The application of the settings.
+        """The application of the settings, its users with the groups Vallum gives them now.
 
         Raises: SettingsError (nothing says which), and what `vallum.open` raises.
         """
         settings, dsn = self.settings, self.dsn
+        from vallum.cli.store import found_store
         from vallum.facade import open
 
         if settings.metadata is not None and str(settings.project) not in sys.path:
             # As with every tool that loads an application by name; what is installed has precedence.
             sys.path.append(str(settings.project))
-        return open(
+        opened = open(
             dsn,
             registry=settings.registry,
             metadata=settings.metadata,
@@ -91,6 +92,16 @@ class Shell:
             odoo_version=settings.odoo_version,
             statement_timeout=settings.statement_timeout,
         )
+        try:
+            with found_store(settings) as store:
+                if store is not None:
+                    from vallum.identity.given import give_groups
+
+                    give_groups(opened.application, store, lasting=False)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
 
     @cached_property
     def progress(self) -> Progress:

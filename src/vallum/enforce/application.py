@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from datetime import datetime
 from functools import cached_property
 from threading import Lock, local
@@ -76,10 +77,26 @@ class Application:
         """The users as the database has them now."""
         return self._people()[1]
 
-    def widen(self, widen: Widen) -> None:
-        """Let users have more groups than the database gives them: now, and whenever they are read anew."""
-        self._current.widen(widen)
+    def widen(self, widen: Widen, lasting: Widen | None = None) -> None:
+        """Let users have more groups than the database gives them: now, and whenever they are read anew.
+
+        `lasting` gives only those that do not end by themselves; without it, none of them is taken to last.
+        """
+        self._current.widen(widen, lasting)
         self.forget()
+
+    def lasting(self) -> Application:
+        """This application without groups that end by themselves: for what is made of it and outlives them.
+
+        Raises: ConnectionFailed, SettingsError.
+        """
+        if not self._current.has_passing:
+            return self
+        found = copy(self)
+        found._current = self._current.of_lasting()
+        found._private, found._lock = local(), Lock()
+        found._accesses, found._seen_by_rules = OrderedDict(), set()
+        return found
 
     def refresh(self) -> None:
         """Read users and groups anew, and all that was kept of the actors.

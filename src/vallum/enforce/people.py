@@ -23,7 +23,8 @@ Widen: TypeAlias = "Callable[[Directory, Policy], Directory]"
 class People:
     """Policy and users; `reload` reads them, where there is a way. Any number of threads may share it.
 
-    `widen` gives users the groups that somebody else than the database knows of.
+    `widen` gives users the groups that somebody else than the database knows of; `lasting` only those
+    of them that do not end by themselves.
     """
 
     def __init__(
@@ -33,19 +34,21 @@ class People:
         directory: Directory,
         reload: Reload | None,
         widen: Widen | None = None,
+        lasting: Widen | None = None,
     ) -> None:
         self._database = database
         self._reload = reload
         self._widen = widen
+        self._lasting = lasting
         # As the database has them, and as they are known.
         self._found = (policy, directory)
         self._known = self._widened(policy, directory)
         self._wanted = self._read = 0
         self._lock = Lock()
 
-    def widen(self, widen: Widen) -> None:
+    def widen(self, widen: Widen, lasting: Widen | None = None) -> None:
         """From now on, let users have more groups than the database gives them."""
-        self._widen = widen
+        self._widen, self._lasting = widen, lasting
         self.outdate()
 
     def outdate(self) -> None:
@@ -82,9 +85,19 @@ class People:
 
     def apart(self) -> People:
         """The same, outdated, for one transaction alone."""
-        found = People(self._database, *self._found, self._reload, self._widen)
+        found = People(self._database, *self._found, self._reload, self._widen, self._lasting)
         found.outdate()
         return found
+
+    @property
+    def has_passing(self) -> bool:
+        """Whether users may have groups that end by themselves."""
+        return self._widen is not None
+
+    def of_lasting(self) -> People:
+        """The same users, without groups that end by themselves."""
+        self.known()
+        return People(self._database, *self._found, self._reload, self._lasting, self._lasting)
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ Each of them opens a connection of its own, and closes it. Whoever may do this d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -84,7 +84,9 @@ class Roles:
     """Roles, GRANT and row level security for the users of an application."""
 
     def __init__(self, application: Application) -> None:
-        self._application = application
+        # Nobody is there to take a role away in time.
+        self._application = application.lasting()
+        self._now = application
 
     @property
     def database(self) -> str:
@@ -147,6 +149,14 @@ class Roles:
 
             return again(connection, once)
 
+    def applied(self) -> bool:
+        """Whether the policy was ever applied to roles here; much sooner told than all of `status`.
+
+        Raises: ConnectionFailed.
+        """
+        with self._connection() as connection:
+            return is_applied(connection)
+
     def status(self, *, progress: Progress = NO_PROGRESS) -> Status:
         """Whether the database still holds the policy, and today's.
 
@@ -155,7 +165,8 @@ class Roles:
         with self._connection() as connection:
             choice = self._choice(connection, None, None, True)
             plan, _ = self._plan(connection, choice, progress)
-            return status(connection, plan, self._application.directory, choice.users)
+            found = status(connection, plan, self._application.directory, choice.users)
+            return replace(found, passing=self._passing())
 
     def drop(self, *, lock_timeout: float = LOCK_TIMEOUT) -> int:
         """Undo everything, roles and logins included; says how much it was.
@@ -261,6 +272,8 @@ class Roles:
             progress=progress,
         )
         doors = side_doors(connection, schema)
+        if passing := self._passing():
+            doors.append(f"groups given for a time do not count in PostgreSQL: {_few(passing)}")
         if is_open(connection, schema):
             doors.append(f"everybody may make tables and functions in {schema}: REVOKE CREATE from PUBLIC")
         return (replace(plan, warnings=(*plan.warnings, *doors)) if doors else plan), relations
@@ -278,6 +291,11 @@ class Roles:
         # Forced once is forced: else a re-apply by a timer would fail.
         return Choice(ids, wanted, wanted and (force or last.forced))
 
+    def _passing(self) -> tuple[str, ...]:
+        """The logins of those who have groups now that will end by themselves."""
+        lasting = {user.id: user.groups for user in self._application.directory}
+        return tuple(u.login for u in self._now.directory if u.active and u.groups != lasting.get(u.id))
+
     @staticmethod
     def _names(connection: Connection) -> RoleNames:
         return RoleNames.of(connection.info.dbname)
@@ -288,3 +306,7 @@ class Roles:
 
 def _is_repaired(found: Iterable[Drift]) -> bool:
     return any(d.change != "foreign" for d in found)
+
+
+def _few(logins: Sequence[str], most: int = 5) -> str:
+    return ", ".join(logins[:most]) + (f" and {len(logins) - most:,} more" if len(logins) > most else "")

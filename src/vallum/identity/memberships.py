@@ -143,22 +143,27 @@ class Memberships:
         )
         return [_membership(row) for row in rows]
 
-    def by_user(self, now: datetime) -> Mapping[int, frozenset[str]]:
-        """All that holds now, by user of the application; shut accounts have nothing."""
+    def by_user(self, now: datetime, *, lasting: bool = False) -> Mapping[int, frozenset[str]]:
+        """All that holds now, by user of the application; shut accounts have nothing.
+
+        `lasting`: only what has no end.
+        """
         rows = self._store.rows(
             "SELECT a.user_id, array_agg(DISTINCT m.group_name) FROM vallum.membership m"
             " JOIN vallum.account a ON a.id = m.account_id"
-            f" WHERE a.active AND a.user_id IS NOT NULL AND {_CURRENT} GROUP BY 1",
+            f" WHERE a.active AND a.user_id IS NOT NULL AND {'m.expires IS NULL' if lasting else _CURRENT}"
+            " GROUP BY 1",
             {"now": now},
         )
         return {user: frozenset(groups) for user, groups in rows}
 
     def digest(self, now: datetime) -> object:
-        """Something that is another after every change of what holds, and when something ends."""
+        """Something that is another after every change of what holds for whom, and when something ends."""
         return tuple(
             self._store.rows(
-                "SELECT count(*), sum(hashint8extended(m.xmin::text::bigint, 0)),"
-                " (SELECT count(*) FROM vallum.account WHERE NOT active) FROM vallum.membership m"
+                "SELECT count(*), sum(hashint8extended(m.xmin::text::bigint, coalesce(a.user_id, 0))),"
+                " (SELECT sum(hashint8extended(id, 0)) FROM vallum.account WHERE NOT active)"
+                " FROM vallum.membership m JOIN vallum.account a ON a.id = m.account_id"
                 f" WHERE {_CURRENT}",
                 {"now": now},
             )

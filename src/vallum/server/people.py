@@ -18,6 +18,7 @@ from vallum.identity.memberships import overlay
 from vallum.identity.odoo import OdooAuthenticator
 from vallum.identity.outbox import smtp_sender
 from vallum.identity.passwords.engine import Apart
+from vallum.identity.saml.keys import key_file
 from vallum.kernel import Clock, Settings
 from vallum.policy import Directory, Policy
 from vallum.postgres import Database
@@ -69,7 +70,7 @@ class People:
     @cached_property
     def sign_on(self) -> SignOn:
         """Signing in elsewhere, and directories."""
-        return SignOn(self.identity)
+        return SignOn(self.identity, key_file(self._settings), self._settings.data_dir / "provider-secrets")
 
     def mark(self, user_id: int) -> bytes:
         """A digest of a user's credentials as they are now.
@@ -85,6 +86,14 @@ class People:
         Raises: ConnectionFailed.
         """
         return overlay(directory, policy, self.identity.base.memberships.by_user(self._clock.now()))
+
+    def lasting(self, directory: Directory, policy: Policy) -> Directory:
+        """The users with those of the groups that have no end.
+
+        Raises: ConnectionFailed.
+        """
+        given = self.identity.base.memberships.by_user(self._clock.now(), lasting=True)
+        return overlay(directory, policy, given)
 
     def given(self) -> object:
         """What Vallum gives now: something else after every change, and at every end.

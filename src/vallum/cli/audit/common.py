@@ -12,8 +12,8 @@ from psycopg.conninfo import conninfo_to_dict
 from rich.text import Text
 
 from vallum.audit.errors import AuditRefused
+from vallum.audit.problem import Problem
 from vallum.audit.search import Event
-from vallum.audit.verify import Problem
 from vallum.cli.failure import OK, REFUSED
 from vallum.cli.shell import Shell
 from vallum.cli.tables import plain

@@ -61,7 +61,7 @@ class LoginState:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of the policy in a database."""
+    """The state of the policy in a database. `passing`: who has groups for a time, which roles do not get."""
 
     applied: bool
     drift: tuple[Drift, ...]
@@ -73,6 +73,7 @@ class Status:
     users: int
     read_only: tuple[Locked, ...] = ()
     writable: bool = False
+    passing: tuple[str, ...] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -93,6 +94,7 @@ class Status:
             "roles_without_user": list(self.without_user),
             "locked": [{"model": at.model, "reason": at.reason} for at in self.locked],
             "read_only": [{"model": at.model, "reason": at.reason} for at in self.read_only],
+            "groups_for_a_time": list(self.passing),
             "logins": [
                 {"login": at.login, "role": at.role, "valid_until": at.valid_until} for at in self.logins
             ],

@@ -22,6 +22,7 @@ from vallum.postgres import connect
 from vallum.server.account.entries import ENTRIES
 from vallum.server.console import console_pages
 from vallum.server.console.site import Event, Site
+from vallum.server.console.warm import warm
 from vallum.server.pages import Viewer, asset_handler
 from vallum.server.viewers import viewer_for
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from vallum.identity import Identity
     from vallum.server.service import Service
 
-__all__ = ["console_handlers"]
+__all__ = ["console_handlers", "recorder", "trail_of"]
 
 SIGN_IN: Final = "/account/sign-in"
 SIGN_OUT: Final = "/account/sign-out"
@@ -43,8 +44,8 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
     people = service.people
     if people is None:
         return []
-    audit = _audit(settings)
-    recording = _recorder(audit)
+    audit = trail_of(settings)
+    recording = recorder(audit)
 
     def site() -> Site:
         return Site(
@@ -53,24 +54,27 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
             writable=service.writable,
             odoo=service.of_odoo,
             audit=audit,
+            identity=people.identity,
+            sso=people.sign_on,
         )
 
     viewer_of = viewer_in(people.identity, service)
-    pages = console_pages(audit=audit is not None)
+    warm(site)
+    pages = console_pages(audit=audit is not None, providers=True)
     pages.add(ENTRIES)
     # The pages of accounts are not mounted here, and stand in the same frame.
     service.frame = pages.frame(sign_in=SIGN_IN, account=ACCOUNT, sign_out=SIGN_OUT)
     return [*pages.handlers(site, viewer_of, service.frame), asset_handler()]
 
 
-def _audit(settings: Settings) -> Audit | None:
+def trail_of(settings: Settings) -> Audit | None:
     """The trail, where this server is told of one."""
     if settings.audit_dir is None or settings.dsn is None:
         return None
     return Audit(settings.dsn, settings.audit_dir.absolute())
 
 
-def _recorder(audit: Audit | None) -> Callable[[Event], None]:
+def recorder(audit: Audit | None) -> Callable[[Event], None]:
     """Tell the log, and the trail where there is one: an act that cannot be recorded is not done."""
 
     def recorded(event: Event) -> None:
@@ -97,15 +101,16 @@ def viewer_in(identity: Identity, service: Service) -> Callable[[AnyRequest], Vi
     def viewer_of(request: AnyRequest) -> Viewer | None:
         token = read(request.headers.get("cookie", "")).session
         session = identity.base.sessions.check(token, identity.base.now()) if token else None
-        if token is None or session is None:
-            return None
         exchange: Any = request.scope.get("vallum")
+        address = exchange.address if exchange is not None else ""
+        if token is None or session is None or not service.admits_account(session.account_id, address):
+            return None
         return viewer_for(
             identity,
             service,
             session,
             token,
-            address=exchange.address if exchange is not None else "",
+            address=address,
             request_id=exchange.request_id if exchange is not None else "",
         )
 

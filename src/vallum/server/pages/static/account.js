@@ -1,4 +1,5 @@
-// Passkeys, the strength of a password, and the token of a link: what a page cannot do without a script.
+// Passkeys, the strength of a password, and the token of a link: what a page cannot do without a script;
+// and to go on by itself where a form only has to be carried on.
 "use strict";
 
 const form = document.querySelector("meta[name=form]").content;
@@ -101,4 +102,4 @@ if (typed) {
   });
 }
 
-document.querySelector("form[data-now]")?.submit();
+document.querySelector("form[data-go-on]")?.submit();
