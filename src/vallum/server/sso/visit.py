@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from vallum.identity import Refused
@@ -17,8 +17,10 @@ from vallum.identity.sso.providers import Provider
 from vallum.server.account.signing import answer_to
 from vallum.server.account.web import Page, local_path
 from vallum.server.http import Request, Response
-from vallum.server.service import Service
 from vallum.server.sso.parts import SignOn
+
+if TYPE_CHECKING:
+    from vallum.server.service import Service
 
 __all__ = ["Sso"]
 
