@@ -207,7 +207,7 @@ def test_keyboard_skips_the_menu_and_goes_to_pages(page: Any, installation: Inst
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.evaluate("document.activeElement.blur()")
-    for letter, path in (("n", "users"), ("b", "coverage"), ("k", "keys"), ("i", "security")):
+    for letter, path in (("n", "users"), ("y", "coverage"), ("k", "keys"), ("i", "security")):
         page.keyboard.press("g")
         page.keyboard.press(letter)
         page.wait_for_url(f"**/account/{path}")

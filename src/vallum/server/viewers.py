@@ -34,7 +34,7 @@ def viewer_for(
         csrf=base.keyring.tag("console", token),
         administrator=identity.is_administrator(account),
         auditor=base.people.is_in(account, base.settings.auditors, now),
-        approver=identity.elevations.may_decide(account),
+        approver=base.people.is_in(account, base.settings.approvers or base.settings.administrators, now),
         fresh=_fresh(identity, session, now),
         lang=user.lang if user is not None else "en_US",
         tz=user.tz if user is not None else None,

@@ -99,7 +99,7 @@ def factors(page: Page, _: int) -> Response:
         return page.file(made)
     everybody = rows[0] if rows and rows[0].group is None else None
     return page.show(
-        "second_factors.html",
+        "factor_coverage.html",
         rows=[_bar(row, one["required"]) for row, one in zip(rows, told, strict=True)],
         exposed=everybody.none if everybody else 0,
         total=everybody.people if everybody else 0,

@@ -102,4 +102,4 @@ if (typed) {
   });
 }
 
-document.querySelector("form[data-go-on]")?.submit();
+document.querySelector("form[data-now]")?.submit();
