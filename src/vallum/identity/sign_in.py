@@ -13,56 +13,25 @@ Invariant: no step is skipped by beginning again: failures of the second factor 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
 from vallum.identity.accounts import Account, login_key
 from vallum.identity.attempts import Reservation, password_counters
 from vallum.identity.authenticator import Client, Refusal, Verdict
 from vallum.identity.base import Base
-from vallum.identity.errors import AccountTaken, FactorRefused, LinkRefused
+from vallum.identity.errors import AccountTaken, FactorRefused
 from vallum.identity.factors import Factors, Need
-from vallum.identity.factors.rules import is_required, need
 from vallum.identity.keys.keys import Keys
 from vallum.identity.passwords import Hasher, Passwords
 from vallum.identity.passwords.passwords import decoy
 from vallum.identity.sso.join import password_provider
-from vallum.identity.store import Connection
-from vallum.identity.tickets import Ticket, TicketKind
+from vallum.identity.steps import PASSKEY, PASSWORD, Outcome, Refused, SignedIn, Step, Steps
+from vallum.identity.tickets import TicketKind
 from vallum.identity.tokens import new_token
 
 __all__ = ["Checked", "Outcome", "Refused", "SignIn", "SignedIn", "Step"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedIn:
-    """A session has begun. `device`: a new cookie for the device; `enrol_by`: the end of the grace."""
-
-    account: Account
-    token: str = field(repr=False)
-    device: str | None = field(default=None, repr=False)
-    enrol_by: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A step is missing: FACTOR, RENEW or ENROL. `choices`: the kinds of factors there are."""
-
-    kind: TicketKind
-    ticket: str = field(repr=False)
-    choices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """Not let in. `reason` is for the log: whoever asked is told nothing of it."""
-
-    reason: Refusal
-    retry_after: float | None = None
-
-
-Outcome: TypeAlias = SignedIn | Step | Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +43,8 @@ class Checked:
     retry_after: float | None = None
 
 
-PASSWORD: Final = "pwd"  # noqa: S105 - the name of a method
-PASSKEY: Final = "passkey"
 # Where the account of an Odoo's user comes from: its password stays there.
 FOREIGN: Final = "odoo"
-# What counts as a second factor; a passkey that verifies is two in one.
-_SECOND: Final = frozenset({"otp", "recovery", PASSKEY, "mfa"})
 
 
 class SignIn:
@@ -92,7 +57,7 @@ class SignIn:
         self._hasher = hasher
         self._passwords = passwords
         self._factors = factors
-        self._keys = keys
+        self._steps = Steps(base, passwords, factors, keys)
 
     # Step 1
 
@@ -112,7 +77,7 @@ class SignIn:
         checked = self.check(login, password, client, device=device)
         if checked.account is None:
             return Refused(reason=checked.refusal or Refusal.WRONG, retry_after=checked.retry_after)
-        return self._go_on(checked.account, (PASSWORD,), client, device, replaces)
+        return self._steps.go_on(checked.account, (PASSWORD,), client, device, replaces)
 
     def check(self, login: str, password: str, client: Client, *, device: str | None = None) -> Checked:
         """Whether this is the password of the account with that login; counted.
@@ -224,7 +189,7 @@ class SignIn:
         Raises: LinkRefused, FactorRefused.
         """
         account = self._factors.show_passkey(None, ticket, answer, client)
-        return self._go_on(account, (PASSKEY,), client, device, replaces)
+        return self._steps.go_on(account, (PASSKEY,), client, device, replaces)
 
     def external(
         self,
@@ -242,7 +207,7 @@ class SignIn:
         if not account.active:
             return Refused(reason=Refusal.INACTIVE)
         origin = (provider, provider_session, expires)
-        return self._go_on(account, tuple(methods), client, device, replaces, origin)
+        return self._steps.go_on(account, tuple(methods), client, device, replaces, origin)
 
     # Step 2
 
@@ -251,11 +216,11 @@ class SignIn:
 
         Raises: LinkRefused, FactorRefused (too many failures).
         """
-        held, account = self._held(TicketKind.FACTOR, ticket)
+        held, account = self._steps.held(TicketKind.FACTOR, ticket)
         shown = self._factors.show_code(account, code, client)
         if shown is None:
             return Refused(reason=Refusal.WRONG)
-        return self._next(TicketKind.FACTOR, ticket, held, account, shown, client, device)
+        return self._steps.next(TicketKind.FACTOR, ticket, held, account, shown, client, device)
 
     def ask_passkey(self, ticket: str | None = None) -> tuple[str, dict[str, object]]:
         """What the browser is to ask for: a passkey as the second factor, or (without a ticket) as the first.
@@ -264,7 +229,7 @@ class SignIn:
         """
         if ticket is None:
             return self._factors.ask_passkey(None)
-        _, account = self._held(TicketKind.FACTOR, ticket)
+        _, account = self._steps.held(TicketKind.FACTOR, ticket)
         return self._factors.ask_passkey(account)
 
     def second_passkey(
@@ -274,9 +239,9 @@ class SignIn:
 
         Raises: LinkRefused, FactorRefused.
         """
-        held, account = self._held(TicketKind.FACTOR, ticket)
+        held, account = self._steps.held(TicketKind.FACTOR, ticket)
         self._factors.show_passkey(account, challenge, answer, client)
-        return self._next(TicketKind.FACTOR, ticket, held, account, PASSKEY, client, device)
+        return self._steps.next(TicketKind.FACTOR, ticket, held, account, PASSKEY, client, device)
 
     # Steps 3 and 4
 
@@ -285,28 +250,28 @@ class SignIn:
 
         Raises: LinkRefused, PasswordRefused.
         """
-        held, account = self._held(TicketKind.RENEW, ticket)
+        held, account = self._steps.held(TicketKind.RENEW, ticket)
         self._passwords.replace(account, new, client, ticket=(TicketKind.RENEW, ticket))
         account = self._base.accounts.get(account.id)
-        return self._go_on(account, tuple(held.data["methods"]), client, device, None)
+        return self._steps.go_on(account, tuple(held.data["methods"]), client, device, None)
 
     def enrolling(self, ticket: str) -> Account:
         """Whose factor is to be enrolled, for `Factors.begin_totp` or `begin_passkey`.
 
         Raises: LinkRefused.
         """
-        return self._held(TicketKind.ENROL, ticket)[1]
+        return self._steps.held(TicketKind.ENROL, ticket)[1]
 
     def enrolled(self, ticket: str, client: Client, *, device: str | None = None) -> Outcome:
         """Go on, now that a factor was enrolled.
 
         Raises: LinkRefused, FactorRefused (none was).
         """
-        held, account = self._held(TicketKind.ENROL, ticket)
+        held, account = self._steps.held(TicketKind.ENROL, ticket)
         if not held.data.get("enrolled"):
             raise FactorRefused("no second factor was added yet", fix="add an authenticator app or a passkey")
         # Enrolling has shown it.
-        return self._next(TicketKind.ENROL, ticket, held, account, "mfa", client, device)
+        return self._steps.next(TicketKind.ENROL, ticket, held, account, "mfa", client, device)
 
     # Once more
 
@@ -352,132 +317,6 @@ class SignIn:
             return None
         return self._base.sessions.refresh(token, [PASSKEY], self._base.now())
 
-    # What lies between
-
-    def _held(self, kind: TicketKind, ticket: str) -> tuple[Ticket, Account]:
-        held = self._base.tickets.peek(kind, ticket, self._base.now())
-        account = self._base.accounts.get(held.account_id) if held.account_id is not None else None
-        if account is None or not account.active:
-            raise LinkRefused("this step is too old", fix="begin again")
-        return held, account
-
-    def _next(
-        self,
-        kind: TicketKind,
-        token: str,
-        held: Ticket,
-        account: Account,
-        shown: str,
-        client: Client,
-        device: str | None,
-    ) -> Outcome:
-        # Taken, not looked at: of two who come together one goes on.
-        self._base.tickets.take(kind, token, self._base.now())
-        data = held.data
-        expires = datetime.fromisoformat(data["expires"]) if data.get("expires") else None
-        origin = (data["provider"], data.get("provider_session"), expires) if data.get("provider") else None
-        return self._go_on(account, (*data["methods"], shown), client, device, None, origin)
-
-    def _go_on(
-        self,
-        account: Account,
-        methods: tuple[str, ...],
-        client: Client,
-        device: str | None,
-        replaces: str | None,
-        origin: tuple[str, str | None, datetime | None] | None = None,
-    ) -> Outcome:
-        base, now = self._base, self._base.now()
-        shown = bool(_SECOND & set(methods))
-        stands, deadline = self.need(account, now)
-        if stands is Need.SHOW and not shown:
-            return self._wait(TicketKind.FACTOR, account, methods, replaces, origin)
-        if PASSWORD in methods and self._passwords.policy.is_expired(account.password_set, now):
-            return self._wait(TicketKind.RENEW, account, methods, replaces, origin)
-        if stands is Need.ENROL and not shown:
-            return self._wait(TicketKind.ENROL, account, methods, replaces, origin)
-        with base.store.transaction() as connection:
-            return self._begin(connection, account, methods, client, device, replaces, origin, deadline)
-
     def need(self, account: Account, now: datetime) -> tuple[Need, datetime | None]:
         """How it stands with an account's second factor, and the end of its grace."""
-        base, settings = self._base, self._base.settings
-        groups = base.people.groups(account, now)
-        managers = settings.keys.managers or settings.administrators
-        key_holder = any(group in managers for group in groups) or self._keys.holds(account.id, now)
-        return need(
-            settings.factors,
-            has_factor=self._factors.has_any(account.id),
-            required=is_required(settings.factors, groups, key_holder=key_holder),
-            deadline=account.factor_deadline,
-            now=now,
-        )
-
-    def _wait(
-        self,
-        kind: TicketKind,
-        account: Account,
-        methods: tuple[str, ...],
-        replaces: str | None,
-        origin: tuple[str, str | None, datetime | None] | None,
-    ) -> Step:
-        base = self._base
-        data: dict[str, object] = {"methods": list(methods)}
-        if origin is not None:
-            data |= {"provider": origin[0], "provider_session": origin[1]}
-            data["expires"] = origin[2].isoformat() if origin[2] else None
-        if replaces:
-            # The session there was ends now: what follows belongs to somebody who may be somebody else.
-            base.sessions.end(replaces)
-        lifetime = timedelta(minutes=base.settings.sessions.factor_minutes)
-        ticket = base.tickets.issue(kind, account.id, lifetime, base.now(), data)
-        kinds = tuple(dict.fromkeys(factor.kind for factor in self._factors.of(account.id)))
-        return Step(kind=kind, ticket=ticket, choices=kinds)
-
-    def _begin(
-        self,
-        connection: Connection,
-        account: Account,
-        methods: tuple[str, ...],
-        client: Client,
-        device: str | None,
-        replaces: str | None,
-        origin: tuple[str, str | None, datetime | None] | None,
-        deadline: datetime | None,
-    ) -> Outcome:
-        base, now = self._base, self._base.now()
-        # The row is held: a deactivation at this moment comes before, and is seen, or after, and ends it.
-        row = connection.execute(
-            b"UPDATE vallum.account SET last_sign_in = %s, factor_deadline = %s WHERE id = %s AND active"
-            b" AND password_hash IS NOT DISTINCT FROM %s RETURNING id",
-            (now, deadline, account.id, account.password_hash),
-        ).fetchone()
-        if row is None:
-            return Refused(reason=Refusal.INACTIVE)
-        known = base.devices.known(device, account.id, now)
-        new_device = None
-        if known is None:
-            known, new_device = base.devices.remember(connection, account.id, client, now)
-            if account.last_sign_in is not None:
-                base.mail(connection, "new-device", base.notices.new_device(account, client, now))
-        else:
-            base.devices.seen(connection, known, client, now)
-        provider, provider_session, expires = origin or (None, None, None)
-        token = base.sessions.start(
-            connection,
-            account.id,
-            client,
-            methods,
-            now,
-            device_id=known,
-            provider=provider,
-            provider_session=provider_session,
-            expires=expires,
-            replaces=replaces,
-        )
-        facts: dict[str, Any] = {"methods": ",".join(methods), "new_device": new_device is not None}
-        if account.break_glass:
-            base.alarm(connection, account, client, **facts)
-        else:
-            base.record("session.started", account, client=client, **facts)
-        return SignedIn(account=account, token=token, device=new_device, enrol_by=deadline)
+        return self._steps.need(account, now)
