@@ -9,7 +9,7 @@ Invariant: somebody is shut with all they have; the next request finds nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar, Literal
 
@@ -177,11 +177,7 @@ def _synchronise(
         wanted = plan(provider, found, _known(tx, accounts, provider_id), _taken(tx, accounts, found))
         if not dry_run:
             _check(provider, wanted, force=force)
-            progress.start(len(wanted.changes), "Applying")
-            for change in wanted.changes:
-                _do(tx, accounts, provider_id, change, found.get(change.subject), clock.now())
-                progress.advance()
-            progress.done()
+            wanted = _apply(tx, accounts, provider_id, wanted, found, clock.now(), progress)
             state.succeeded(tx, provider_id, clock.now())
     return wanted
 
@@ -235,6 +231,45 @@ def _check(provider: LdapProvider, wanted: Plan, *, force: bool) -> None:
             where=provider.id,
             fix="look at it with --dry-run; where it is right, repeat it with --force",
         )
+
+
+def _apply(
+    tx: Transaction,
+    accounts: Accounts,
+    provider_id: str,
+    wanted: Plan,
+    found: Mapping[str, Found],
+    now: datetime,
+    progress: Progress,
+) -> Plan:
+    """Do it, and say what could not be done: nobody stays because somebody else's new name is taken.
+
+    Leavers first; whose name is taken comes once more after all others, for it may be free then.
+    """
+    progress.start(len(wanted.changes), "Applying")
+    waiting = sorted(wanted.changes, key=lambda change: change.kind != "deactivate")
+    refused: dict[Change, VallumError] = {}
+    for _ in range(2):
+        refused = {}
+        for change in waiting:
+            try:
+                with tx.transaction():
+                    _do(tx, accounts, provider_id, change, found.get(change.subject), now)
+            except ConnectionFailed:
+                raise
+            except VallumError as error:
+                refused[change] = error
+            else:
+                progress.advance()
+        waiting = list(refused)
+    progress.done()
+    return replace(
+        wanted,
+        changes=tuple(
+            replace(change, kind="conflict", detail=refused[change].what) if change in refused else change
+            for change in wanted.changes
+        ),
+    )
 
 
 def _do(

@@ -63,8 +63,8 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
     pages.add(ENTRIES)
     # The pages of accounts are not mounted here, and stand in the same frame.
     service.frame = pages.frame(sign_in=SIGN_IN, account=ACCOUNT, sign_out=SIGN_OUT)
-    refused = _refusals(trail)
-    return [*pages.handlers(site, viewer_of, service.frame, refused), asset_handler()]
+    handlers = pages.handlers(site, viewer_of, service.frame, _refusals(trail))
+    return [*handlers, asset_handler()]
 
 
 def trail_of(settings: Settings) -> Audit | None:

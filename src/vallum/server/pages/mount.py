@@ -117,7 +117,7 @@ class Pages(Generic[Site]):
         frame: Frame | None = None,
         refused: Refused | None = None,
     ) -> list[HTTPRouteHandler]:
-        """The route handlers of all pages, for Litestar. `refused` is told what a viewer is refused."""
+        """The route handlers of all pages, for Litestar. `refused` hears of what viewers are refused."""
         mounted = _Mounted(site, viewer_of, frame or self.frame(sign_in=SIGN_IN), refused)
         return [mounted.route(route) for route in self._routes]
 
