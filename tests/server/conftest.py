@@ -17,6 +17,8 @@ from tests.support.installation import Installation, installed
 from tests.support.odoo import OdooReference
 from tests.support.server import alone, run_folder
 from tests.support.serving import Server, serving
+from tests.support.sign_on import federation as federation
+from tests.support.sign_on import visitor as visitor
 from tests.support.temporary import temporary_folder
 from vallum.postgres import EmbeddedServer
 

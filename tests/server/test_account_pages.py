@@ -13,7 +13,7 @@ import pyotp
 import pytest
 
 from tests.identity.world import GOOD
-from tests.support.installation import Installation
+from tests.support.installation import FENCED, Installation
 from vallum.identity.keys.scope import Scope
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -391,3 +391,39 @@ def test_broken_forms_are_refused_quietly(installation: Installation, browser: h
                 path, content=body, headers={**own, "x-form": tag, "content-type": "application/json"}
             )
             assert done.status_code < 500, (path, body[:40])
+
+
+@pytest.mark.parametrize("path", ["/account/security", "/", "/data"])
+def test_address_list_holds_for_browsers_too(
+    installation: Installation, browser: httpx.Client, path: str
+) -> None:
+    """A session carried elsewhere shows nothing there, neither of the account nor of the data."""
+    login, inside, outside = FENCED, "192.0.2.7", "198.51.100.7"
+    if installation.identity.base.accounts.by_login(login) is None:
+        installation.person(login, user_id=19)
+    browser.headers["x-forwarded-for"] = inside
+    assert _sign_in(browser, login).status_code == 303
+    assert browser.get(path).status_code == 200
+    browser.headers["x-forwarded-for"] = outside
+    refused = browser.get(path, follow_redirects=True)
+    assert refused.status_code == 403, refused.text
+    assert f"{login}@example.com" not in refused.text
+    browser.headers["x-forwarded-for"] = inside
+    assert browser.get(path).status_code == 303, "the browser has forgotten the session"
+    assert _sign_in(browser, login).status_code == 303
+    assert browser.get(path).status_code == 200
+
+
+def test_address_list_of_a_group_holds_for_browsers_too(
+    installation: Installation, browser: httpx.Client
+) -> None:
+    """Also where Vallum itself gives the group, and as soon as it does."""
+    account = installation.person("page-chief")
+    browser.headers["x-forwarded-for"] = "203.0.113.9"
+    assert _sign_in(browser, "page-chief").status_code == 303
+    assert browser.get("/account/security").status_code == 200
+    installation.identity.give_group(account, "trading.group_direction", by=None)
+    assert browser.get("/account/security").status_code == 403
+    browser.headers["x-forwarded-for"] = "203.0.113.10"
+    assert _sign_in(browser, "page-chief").status_code == 303
+    assert browser.get("/account/security").status_code == 200

@@ -132,11 +132,12 @@ class Memberships:
         return {user: frozenset(groups) for user, groups in rows}
 
     def digest(self, now: datetime) -> object:
-        """Something that is another after every change of what holds, and when something ends."""
+        """Something that is another after every change of what holds for whom, and when something ends."""
         return tuple(
             self._store.rows(
-                "SELECT count(*), sum(hashint8extended(m.xmin::text::bigint, 0)),"
-                " (SELECT count(*) FROM vallum.account WHERE NOT active) FROM vallum.membership m"
+                "SELECT count(*), sum(hashint8extended(m.xmin::text::bigint, coalesce(a.user_id, 0))),"
+                " (SELECT sum(hashint8extended(id, 0)) FROM vallum.account WHERE NOT active)"
+                " FROM vallum.membership m JOIN vallum.account a ON a.id = m.account_id"
                 f" WHERE {_CURRENT}",
                 {"now": now},
             )

@@ -82,11 +82,14 @@ class Settings:
     limits: str | None = field(default=None, repr=False)
     login_rate: int = 5
     login_burst: int = 3
+    sso_rate: int = 60
+    sso_burst: int = 30
     api_rate: int = 60
     api_burst: int = 20
     identity: Mapping[str, Any] = field(default_factory=dict)
     secret: str | None = field(default=None, repr=False)
     secret_file: Path | None = None
+    saml_key: Path | None = None
     mail_password: str | None = field(default=None, repr=False)
     data_dir: Path
     project: Path
@@ -160,11 +163,16 @@ _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
         ),
         "login_rate": _Setting(whole(1, 1_000_000), "attempts to sign in a minute, of an address or name"),
         "login_burst": _Setting(whole(1, 1_000_000), "of them at once"),
+        "sso_rate": _Setting(
+            whole(1, 1_000_000), "steps of signing in elsewhere a minute, of each kind and address"
+        ),
+        "sso_burst": _Setting(whole(1, 1_000_000), "of them at once"),
         "api_rate": _Setting(whole(1, 100_000_000), "calls a minute, of a key and of an address"),
         "api_burst": _Setting(whole(1, 100_000_000), "of them at once"),
         "identity": _Setting(table, "sign-in: a table of its own, see docs/how-to/accounts.md"),
         "secret": _Setting(secret, "the secret of sign-in in base64, 32 bytes; not in the file"),
         "secret_file": _Setting(path, "the file with that secret, made where it is missing"),
+        "saml_key": _Setting(path, "the file with our keys of SAML, made by `vallum sso key`"),
         "mail_password": _Setting(secret, "the password for the mail server; not in the file"),
         "audit_dir": _Setting(path, "the audit log's folder: its keys, tiles and checkpoint"),
         "data_dir": _Setting(path, "where Vallum keeps its own data, the embedded PostgreSQL among them"),

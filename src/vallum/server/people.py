@@ -17,6 +17,7 @@ from vallum.identity import Authenticator, Identity, LocalAuthenticator, OfAppli
 from vallum.identity.memberships import overlay
 from vallum.identity.odoo import OdooAuthenticator
 from vallum.identity.outbox import smtp_sender
+from vallum.identity.saml.keys import key_file
 from vallum.kernel import Clock, Settings
 from vallum.policy import Directory, Policy
 from vallum.postgres import Database
@@ -67,7 +68,7 @@ class People:
     @cached_property
     def sign_on(self) -> SignOn:
         """Signing in elsewhere, and directories."""
-        return SignOn(self.identity)
+        return SignOn(self.identity, key_file(self._settings), self._settings.data_dir / "provider-secrets")
 
     def mark(self, user_id: int) -> bytes:
         """A digest of a user's credentials as they are now.

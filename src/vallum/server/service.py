@@ -69,6 +69,7 @@ class Service:
     sessions: Sessions
     counters: Counters
     api_rate: Rate
+    sso_rate: Rate
     addresses: Addresses
     database_name: str
     version: int
@@ -214,6 +215,19 @@ class Service:
                     status=HTTPStatus.FORBIDDEN,
                 )
         return user
+
+    def admits_account(self, account_id: int, address: str) -> bool:
+        """Whether an account may be used from an address, by a browser; never where there are no accounts."""
+        if not self.addresses.restricted:
+            return True
+        if self.people is None:
+            return False
+        base = self.people.identity.base
+        account = base.accounts.get(account_id)
+        user = self.directory.get(account.user_id or 0)
+        groups = tuple(base.people.groups(account, base.now()))
+        logins = {account.login, *([user.login] if user is not None else [])}
+        return all(self.addresses.admits(address, login, groups, None) for login in logins)
 
     def limit(self, verdict: Verdict, client: Client) -> None:
         """Count a call, and refuse one too many, or one from where it may not come.

@@ -220,6 +220,7 @@ def _service(
         sessions=Sessions(store, clock, people.mark),
         counters=kept,
         api_rate=Rate(settings.api_rate, settings.api_burst),
+        sso_rate=Rate(settings.sso_rate, settings.sso_burst),
         addresses=Addresses.parse(settings.addresses),
         database_name=settings.database_name or named_database(settings.dsn or ""),
         version=state.application.schema.version,

@@ -272,7 +272,7 @@ def test_sign_out_at_the_provider_ends_sessions_here(sign_on: SignOn, listener: 
         sign_on.world.accounts.open_session(tx, signed.account.id, "one", signed.identity.sid)
         sign_on.world.accounts.open_session(tx, signed.account.id, "local", None)
     before = len(listener.tokens)
-    url = sign_on.flow.logout_url("one")
+    url = sign_on.flow.logout_url("one", signed.identity.hint or {})
     assert url is not None
     _confirm_logout(sign_on.browser.client, url)
     for _ in range(100):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from vallum.domain import Filter, parse
+from vallum.domain import Filter
 from vallum.enforce.application import Application
 from vallum.enforce.query import group, names, read, search
 from vallum.enforce.query.check import check
@@ -35,7 +35,7 @@ class Query:
 
     def where(self, model: Model, domain: Any, *, active_test: bool = True) -> Filter:
         """The filter of a search of the model, over its root row."""
-        return self._eyes.where(model, parse(domain), self._eyes.env(active_test=active_test))
+        return self._eyes.where(model, self._eyes.asked(domain), self._eyes.env(active_test=active_test))
 
     def search(
         self,

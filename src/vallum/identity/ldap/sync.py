@@ -17,12 +17,13 @@ from vallum.identity.accounts_port import Accounts, Person, Store, Transaction
 from vallum.identity.ldap.directory import normal_dn
 from vallum.identity.ldap.entry import DirectoryUser, Entry, closure, user_of
 from vallum.identity.ldap.signin import directory_of, identity_of, normal_rules
+from vallum.identity.sso import state
 from vallum.identity.sso import store as links
 from vallum.identity.sso.errors import NoSuchProvider
 from vallum.identity.sso.join import domain_of
 from vallum.identity.sso.providers import LdapProvider
 from vallum.identity.sso.rules import groups_of
-from vallum.kernel import NO_PROGRESS, Clock, Progress, VallumError
+from vallum.kernel import NO_PROGRESS, Clock, ConnectionFailed, Progress, VallumError
 
 __all__ = ["Change", "Found", "Known", "Plan", "SyncRefused", "plan", "synchronise"]
 
@@ -147,6 +148,24 @@ def synchronise(
 
     Raises: SyncRefused, NoSuchProvider, ProviderUnavailable, ProviderMisconfigured.
     """
+    try:
+        return _synchronise(store, accounts, clock, provider_id, dry_run, force, progress)
+    except VallumError as error:
+        if not isinstance(error, ConnectionFailed):
+            with store.transaction() as tx:
+                state.failed(tx, provider_id, error, clock.now())
+        raise
+
+
+def _synchronise(
+    store: Store,
+    accounts: Accounts,
+    clock: Clock,
+    provider_id: str,
+    dry_run: bool,
+    force: bool,
+    progress: Progress,
+) -> Plan:
     with store.transaction() as tx:
         provider = links.provider(tx, provider_id)
     if not isinstance(provider, LdapProvider):
@@ -163,6 +182,7 @@ def synchronise(
                 _do(tx, accounts, provider_id, change, found.get(change.subject), clock.now())
                 progress.advance()
             progress.done()
+            state.succeeded(tx, provider_id, clock.now())
     return wanted
 
 

@@ -60,12 +60,25 @@ def handle(service: Service, request: Request) -> Response:
         status = HTTPStatus.METHOD_NOT_ALLOWED if _is_known(path) else HTTPStatus.NOT_FOUND
         return page.show("message.html", status=status, title="There is nothing here", text="", fix=None)
     try:
+        _check_address(service, page)
         return view(page, int(found[1]) if found else 0)
     except VallumError as error:
         return _refused(page, error)
     except (psycopg.DataError, UnicodeError):
         # A text that PostgreSQL cannot hold: whoever sends one is no reader of our pages.
         return _refused(page, Forged("this holds characters that cannot be kept"))
+
+
+def _check_address(service: Service, page: Page) -> None:
+    """A session that is carried to where its account may not be used is none there.
+
+    Raises: NotPermitted.
+    """
+    session, address = page.session, page.request.client.address
+    if session is not None and not service.admits_account(session.account_id, address):
+        page.session = None
+        page.end()
+        raise NotPermitted("this account may not be used from this address")
 
 
 def _refused(page: Page, error: VallumError) -> Response:

@@ -11,6 +11,7 @@ from vallum.identity import Outcome, Refused, SignedIn
 from vallum.identity.authenticator import Refusal
 from vallum.identity.tickets import TicketKind
 from vallum.kernel import VallumError
+from vallum.server.account.leaving import where_to
 from vallum.server.account.web import Page, local_path
 from vallum.server.http import Response
 
@@ -121,13 +122,14 @@ def factor(page: Page, _: int) -> Response:
 
 
 def sign_out(page: Page, _: int) -> Response:
-    """The session ends."""
+    """The session ends; the provider that opened it is told next."""
     page.form()
+    target = where_to(page)
     if page.session is not None:
         page.identity.base.sessions.end(page.token)
         page.identity.base.record("session.ended", page.session.account_id, client=page.request.client)
     page.end()
-    return page.go("/account/sign-in")
+    return page.go(target)
 
 
 def confirm_form(page: Page, _: int) -> Response:

@@ -25,9 +25,8 @@ from vallum.identity import Account, Identity
 from vallum.identity.cookies import cleared, device_cookie, read, session_cookie, step_cookie
 from vallum.identity.errors import NotPermitted
 from vallum.identity.sessions import Session
-from vallum.identity.sso.errors import ProviderMisconfigured
 from vallum.identity.sso.providers import Provider, ScimProvider
-from vallum.identity.sso.store import all_providers, is_ready
+from vallum.identity.sso.store import is_ready, sound_providers
 from vallum.identity.tokens import new_token
 from vallum.kernel import VallumError
 from vallum.server.http import Request, Response, json_response
@@ -129,12 +128,8 @@ class Page:
 
     def providers(self) -> list[Provider]:
         """Where people can sign in elsewhere."""
-        try:
-            with self.identity.base.store.transaction() as tx:
-                found = all_providers(tx) if is_ready(tx) else []
-        except ProviderMisconfigured:
-            # Whatever is wrong there, a password still works here.
-            return []
+        with self.identity.base.store.transaction() as tx:
+            found = sound_providers(tx) if is_ready(tx) else []
         return [one for one in found if one.enabled and not isinstance(one, ScimProvider)]
 
     # What was sent

@@ -22,13 +22,14 @@ from vallum.kernel import Settings, VallumError
 from vallum.postgres import connect
 from vallum.server.console import console_pages
 from vallum.server.console.site import Event, Site
+from vallum.server.console.warm import warm
 from vallum.server.pages import Viewer, asset_handler
 
 if TYPE_CHECKING:
     from vallum.identity import Identity
     from vallum.server.service import Service
 
-__all__ = ["console_handlers"]
+__all__ = ["console_handlers", "recorder", "trail_of"]
 
 SIGN_IN: Final = "/account/sign-in"
 ACCOUNT: Final = "/account/security"
@@ -41,8 +42,8 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
     people = service.people
     if people is None:
         return []
-    audit = _audit(settings)
-    recording = _recorder(audit)
+    audit = trail_of(settings)
+    recording = recorder(audit)
 
     def site() -> Site:
         return Site(
@@ -51,21 +52,24 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
             writable=service.writable,
             odoo=service.of_odoo,
             audit=audit,
+            identity=people.identity,
+            sso=people.sign_on,
         )
 
     viewer_of = viewer_in(people.identity, service)
-    pages = console_pages(audit=audit is not None)
+    warm(site)
+    pages = console_pages(audit=audit is not None, providers=True)
     return [*pages.handlers(site, viewer_of, SIGN_IN, ACCOUNT), asset_handler()]
 
 
-def _audit(settings: Settings) -> Audit | None:
+def trail_of(settings: Settings) -> Audit | None:
     """The trail, where this server is told of one."""
     if settings.audit_dir is None or settings.dsn is None:
         return None
     return Audit(settings.dsn, settings.audit_dir.absolute())
 
 
-def _recorder(audit: Audit | None) -> Callable[[Event], None]:
+def recorder(audit: Audit | None) -> Callable[[Event], None]:
     """Tell the log, and the trail where there is one: an act that cannot be recorded is not done."""
 
     def recorded(event: Event) -> None:
@@ -93,11 +97,12 @@ def viewer_in(identity: Identity, service: Service) -> Callable[[AnyRequest], Vi
         token = read(request.headers.get("cookie", "")).session
         base, now = identity.base, identity.base.now()
         session = base.sessions.check(token, now) if token else None
-        if token is None or session is None:
+        exchange: Any = request.scope.get("vallum")
+        address = exchange.address if exchange is not None else ""
+        if token is None or session is None or not service.admits_account(session.account_id, address):
             return None
         account = base.accounts.get(session.account_id)
         user = service.directory.get(session.user_id or 0)
-        exchange: Any = request.scope.get("vallum")
         return Viewer(
             user_id=user.id if user is not None and user.active else 0,
             login=session.login,
@@ -105,10 +110,11 @@ def viewer_in(identity: Identity, service: Service) -> Callable[[AnyRequest], Vi
             csrf=base.keyring.tag("console", token),
             administrator=identity.is_administrator(account),
             auditor=base.people.is_in(account, base.settings.auditors, now),
+            approver=base.people.is_in(account, base.settings.approvers or base.settings.administrators, now),
             fresh=_fresh(identity, session, now),
             lang=user.lang if user is not None else "en_US",
             tz=user.tz if user is not None else None,
-            address=exchange.address if exchange is not None else "",
+            address=address,
             request_id=exchange.request_id if exchange is not None else "",
         )
 

@@ -52,6 +52,12 @@ ViewerOf: TypeAlias = Callable[[AnyRequest], Viewer | None]
 SIGN_IN: Final = "/sign-in"
 _LOG: Final = logging.getLogger("vallum.pages")
 _MAX_FORM: Final = 2 * 1024 * 1024
+_WHOM: Final[Mapping[Who, str]] = {
+    "everyone": "everyone",
+    "oversees": "administrators and auditors",
+    "reviews": "administrators, auditors and approvers",
+    "administrator": "administrators",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +161,7 @@ class _Mounted(Generic[Site]):
         self, route: _Route, request: AnyRequest, viewer: Viewer, body: bytes, partial: bool
     ) -> Visit[Site]:
         if not Entry("", "", "", who=route.who).open_to(viewer):
-            whom = "administrators" if route.who == "administrator" else "administrators and auditors"
-            raise NotYours(f"this page is for {whom}", fix="ask an administrator")
+            raise NotYours(f"this page is for {_WHOM[route.who]}", fix="ask an administrator")
         form = _form(request, viewer, body) if route.post else Query()
         return Visit(
             site=self.site(),

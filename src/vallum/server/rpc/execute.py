@@ -11,11 +11,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from vallum.identity import Verdict
-from vallum.kernel import UnknownModel
-from vallum.server.rpc import export, grouping, models, reading, rights, writing
+from vallum.kernel import Operation, UnknownModel
+from vallum.server.rpc import export, grouping, models, reading, rights, trees, writing
 from vallum.server.rpc.context import Context
 from vallum.server.rpc.faults import ACCESS_ERROR, RpcError
 from vallum.server.rpc.methods import Call, Method, bind, find
+from vallum.server.rpc.reach import reached
 
 if TYPE_CHECKING:
     from vallum.server.service import Service
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["execute", "method_of", "run"]
 
 # The modules that put methods into the table.
-MODULES: Final = (export, grouping, models, reading, rights, writing)
+MODULES: Final = (export, grouping, models, reading, rights, trees, writing)
 # What is served of models as records, where the application has no `ir.model`.
 _LISTED: Final = frozenset({"search", "search_count", "search_read", "read", "fields_get"})
 _MODEL: Final = re.compile(r"[a-z0-9_.]{1,128}")
@@ -75,8 +76,14 @@ def run(
 
     Raises: RpcError, VallumError.
     """
-    _check_key(verdict, model, method)
+    _check_key(verdict, model, method.operation)
     values = bind(method, args, kwargs)
+    if verdict.key_models is not None:
+        given = dict(zip(method.names, values, strict=True))
+        for other, operation in reached(
+            service.schema, service.application.storage, model, given, context.defaults
+        ):
+            _check_key(verdict, other, operation)
     session = service.session(verdict, context)
     call = Call(service, session, model, context, idempotency_key)
     if model == models.IR_MODEL and model not in service.schema and method.name in _LISTED:
@@ -87,11 +94,11 @@ def run(
         return method.run(call, *values)
 
 
-def _check_key(verdict: Verdict, model: str, method: Method) -> None:
+def _check_key(verdict: Verdict, model: str, operation: Operation) -> None:
     """What the key that was shown is restricted to."""
-    if not verdict.covers(model, method.operation):
+    if not verdict.covers(model, operation):
         raise RpcError(
-            f"the key is not for this: {method.operation} `{model}`",
+            f"the key is not for this: {operation} `{model}`",
             name=ACCESS_ERROR,
             status=HTTPStatus.FORBIDDEN,
         )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vallum.identity.directories import DirectoryAccounts
 from vallum.identity.ldap.signin import LdapFlow
 from vallum.identity.oidc.flow import OidcFlow
 from vallum.identity.saml.flow import SamlFlow
+from vallum.identity.saml.keys import ServiceKey, no_keys
+from vallum.identity.saml.logout_flow import SamlLogout
 
 if TYPE_CHECKING:
     from vallum.identity import Identity
@@ -16,15 +20,26 @@ __all__ = ["SignOn"]
 
 
 class SignOn:
-    """The three protocols, over the accounts of an identity. Safe to be shared by threads."""
+    """The three protocols, over the accounts of an identity. Safe to be shared by threads.
 
-    def __init__(self, identity: Identity) -> None:
+    `keys`: those of SAML, as they are now; `secrets`: the folder of those that were typed into a page.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        keys: Callable[[], tuple[ServiceKey, ...]] = no_keys,
+        secrets: Path = Path("provider-secrets"),
+    ) -> None:
         base = identity.base
         self.identity = identity
+        self.keys = keys
+        self.secrets = secrets
         self.store = base.store
         self.clock = base.clock
         self.base_url = base.settings.url.rstrip("/")
         self.accounts = DirectoryAccounts(base)
         self.oidc = OidcFlow(self.store, self.accounts, self.clock, self.base_url)
-        self.saml = SamlFlow(self.store, self.accounts, self.clock, self.base_url)
+        self.saml = SamlFlow(self.store, self.accounts, self.clock, self.base_url, keys)
+        self.saml_logout = SamlLogout(self.store, self.accounts, self.clock, self.base_url, keys)
         self.ldap = LdapFlow(self.store, self.accounts, self.clock)

@@ -1,4 +1,5 @@
-// Passkeys, the strength of a password, and the token of a link: what a page cannot do without a script.
+// Passkeys, the strength of a password, and the token of a link: what a page cannot do without a script;
+// and to go on by itself where a form only has to be carried on.
 "use strict";
 
 const form = document.querySelector("meta[name=form]").content;
@@ -97,3 +98,5 @@ if (typed) {
     }, 300);
   });
 }
+
+document.querySelector("form[data-go-on]")?.submit();
