@@ -37,13 +37,21 @@ class Odoo:
     key: str
 
 
+# All tests come from one address, and many of them with wrong secrets.
+_LOCKOUT = (
+    "lockout = {account = {failures = 10000}, address = {failures = 10000}, network = {failures = 10000}}"
+)
+
+
 def _odoo(server: EmbeddedServer, reference: OdooReference, store: str) -> Iterator[Odoo]:
     """Over a copy, so that it can hold a key."""
     dsn = server.create_database(f"serve{reference.version}_{os.getpid()}", template=reference.template)
     key = odoo_key(dsn, "demo")
     with (
         temporary_folder() as folder,
-        serving(folder, dsn=dsn, store=store, settings={"registry": reference.registry}) as running,
+        serving(
+            folder, dsn=dsn, store=store, settings={"registry": reference.registry, "identity": _LOCKOUT}
+        ) as running,
     ):
         yield Odoo(running, key)
 

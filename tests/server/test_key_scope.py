@@ -123,7 +123,7 @@ def test_key_does_with_its_own_model_what_it_is_for(client: httpx.Client, order:
     i, partner = order["id"], order["partner_id"]
     [read] = client.post(f"{ORDERS}/read", json={"ids": [i], "fields": ["partner_id", "order_line"]}).json()
     assert (read["partner_id"], read["order_line"]) == (partner, order["order_line"])
-    named = {"fields": {"display_name": {}}}
+    named: dict[str, Any] = {"fields": {"display_name": {}}}
     specification: dict[str, Any] = {"partner_id": named, "order_line": {}, "state": {}}
     [seen] = client.post(f"{ORDERS}/web_read", json={"ids": [i], "specification": specification}).json()
     assert seen["partner_id"] == {"id": partner[0], "display_name": partner[1]}

@@ -12,7 +12,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -186,11 +186,30 @@ def tell_children(name: str, value: str) -> None:
 
 
 def settings_reference() -> str:
-    """One line per setting: its key, its environment variable, what it is for."""
-    lines = [f"{key:<18} {PREFIX + key.upper():<25} {setting.help}" for key, setting in _SETTINGS.items()]
-    return "\n".join(
-        [*lines, f"{'':<18} {PREFIX + 'CONFIG':<25} another file than the project's {FILE_NAME}"]
-    )
+    """All settings as a table in Markdown: key, environment variable, default, what it is."""
+    defaults = {f.name: f.default for f in fields(Settings) if f.default is not MISSING}
+    lines = [
+        f"| `{key}` | `{PREFIX}{key.upper()}` | {_shown(defaults.get(key))} | {setting.help} |"
+        for key, setting in _SETTINGS.items()
+    ]
+    config = f"|  | `{PREFIX}CONFIG` |  | another file than the project's {FILE_NAME} |"
+    return "\n".join(["| key | variable | default | what it is |", "|---|---|---|---|", *lines, config])
+
+
+def _shown(default: object) -> str:
+    """A default as it would be written in the file; nothing where there is none."""
+    match default:
+        case None | () | Mapping():
+            return ""
+        case bool():
+            return f"`{str(default).lower()}`"
+        case (str() as host, int() as port):
+            return f"`{host}:{port}`"
+        case tuple():
+            return f"`{', '.join(map(str, default))}`"
+        case float():
+            return f"`{default:g}`"
+    return f"`{default}`"
 
 
 def _parsed(given: Given) -> object:

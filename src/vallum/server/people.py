@@ -17,6 +17,7 @@ from vallum.identity import Authenticator, Identity, LocalAuthenticator, OfAppli
 from vallum.identity.memberships import overlay
 from vallum.identity.odoo import OdooAuthenticator
 from vallum.identity.outbox import smtp_sender
+from vallum.identity.passwords.engine import Apart
 from vallum.identity.saml.keys import key_file
 from vallum.kernel import Clock, Settings
 from vallum.policy import Directory, Policy
@@ -55,6 +56,7 @@ class People:
             clock=clock,
             source=OfApplication(lambda: application().policy, lambda: application().directory),
             foreign=odoo,
+            engine=Apart(),
         )
         self._local = LocalAuthenticator(self.identity)
         self._done = Event()

@@ -23,6 +23,7 @@ from vallum.policy import Actor, Directory, User
 from vallum.schema import Schema
 from vallum.server.addresses import Addresses
 from vallum.server.limits import Counters, Rate
+from vallum.server.pages import Frame
 from vallum.server.people import People
 from vallum.server.replicas import ReplicatedDatabase
 from vallum.server.rpc.context import Context
@@ -61,7 +62,7 @@ class State:
 class Service:
     """Answers calls. `of_odoo`: the database is an Odoo's, and is only read.
 
-    `replicas`: the same database, where standbys answer for it.
+    `replicas`: the same database, where standbys answer for it. `frame`: what stands around its pages.
     """
 
     state: State | None
@@ -76,8 +77,10 @@ class Service:
     of_odoo: bool
     writable: bool
     max_rows: int
+    call_timeout: float
     protocols: frozenset[str]
     people: People | None = None
+    frame: Frame = field(default_factory=Frame)
     replicas: ReplicatedDatabase | None = None
 
     # What there is

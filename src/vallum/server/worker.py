@@ -227,6 +227,7 @@ def _service(
         of_odoo=of_odoo,
         writable=not of_odoo,
         max_rows=settings.max_rows,
+        call_timeout=settings.statement_timeout or _TIMEOUT,
         protocols=frozenset(settings.protocols),
         people=people,
     )

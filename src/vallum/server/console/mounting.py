@@ -17,13 +17,14 @@ from vallum.audit import Who, actor_key, record
 from vallum.facade import Vallum
 from vallum.facade.audit import Audit
 from vallum.identity.cookies import read
-from vallum.identity.errors import FreshSignInNeeded
 from vallum.kernel import Settings, VallumError
 from vallum.postgres import connect
+from vallum.server.account.entries import ENTRIES
 from vallum.server.console import console_pages
 from vallum.server.console.site import Event, Site
 from vallum.server.console.warm import warm
 from vallum.server.pages import Viewer, asset_handler
+from vallum.server.viewers import viewer_for
 
 if TYPE_CHECKING:
     from vallum.identity import Identity
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["console_handlers", "recorder", "trail_of"]
 
 SIGN_IN: Final = "/account/sign-in"
+SIGN_OUT: Final = "/account/sign-out"
 ACCOUNT: Final = "/account/security"
 _LOG: Final = logging.getLogger("vallum.server")
 AnyRequest = Request[Any, Any, Any]
@@ -59,7 +61,10 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
     viewer_of = viewer_in(people.identity, service)
     warm(site)
     pages = console_pages(audit=audit is not None, providers=True)
-    return [*pages.handlers(site, viewer_of, SIGN_IN, ACCOUNT), asset_handler()]
+    pages.add(ENTRIES)
+    # The pages of accounts are not mounted here, and stand in the same frame.
+    service.frame = pages.frame(sign_in=SIGN_IN, account=ACCOUNT, sign_out=SIGN_OUT)
+    return [*pages.handlers(site, viewer_of, service.frame), asset_handler()]
 
 
 def trail_of(settings: Settings) -> Audit | None:
@@ -95,35 +100,18 @@ def viewer_in(identity: Identity, service: Service) -> Callable[[AnyRequest], Vi
 
     def viewer_of(request: AnyRequest) -> Viewer | None:
         token = read(request.headers.get("cookie", "")).session
-        base, now = identity.base, identity.base.now()
-        session = base.sessions.check(token, now) if token else None
+        session = identity.base.sessions.check(token, identity.base.now()) if token else None
         exchange: Any = request.scope.get("vallum")
         address = exchange.address if exchange is not None else ""
         if token is None or session is None or not service.admits_account(session.account_id, address):
             return None
-        account = base.accounts.get(session.account_id)
-        user = service.directory.get(session.user_id or 0)
-        return Viewer(
-            user_id=user.id if user is not None and user.active else 0,
-            login=session.login,
-            name=session.name or session.login,
-            csrf=base.keyring.tag("console", token),
-            administrator=identity.is_administrator(account),
-            auditor=base.people.is_in(account, base.settings.auditors, now),
-            approver=base.people.is_in(account, base.settings.approvers or base.settings.administrators, now),
-            fresh=_fresh(identity, session, now),
-            lang=user.lang if user is not None else "en_US",
-            tz=user.tz if user is not None else None,
+        return viewer_for(
+            identity,
+            service,
+            session,
+            token,
             address=address,
             request_id=exchange.request_id if exchange is not None else "",
         )
 
     return viewer_of
-
-
-def _fresh(identity: Identity, session: Any, now: Any) -> bool:
-    try:
-        identity.base.sessions.require_fresh(session, now)
-    except FreshSignInNeeded:
-        return False
-    return True

@@ -24,7 +24,7 @@ from vallum.server.sso.parts import SignOn
 __all__ = ["ask_again", "config_in", "pages", "sign_on_of", "state_in"]
 
 pages: Pages[Site] = Pages()
-pages.entry("Providers", "/providers", "log-in", section="People", key="v", who="administrator")
+pages.entry("Providers", "/providers", "log-in", section="People", key="o", who="administrator")
 
 CONFIRM: Final = "/account/confirm"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Generic, TypeAlias
@@ -39,6 +39,7 @@ from vallum.server.pages.assets import ASSETS, assets
 from vallum.server.pages.csp import PAGE_HEADERS
 from vallum.server.pages.environment import render
 from vallum.server.pages.failures import failure_of
+from vallum.server.pages.frame import Frame
 from vallum.server.pages.navigation import Entry, Navigation, Who
 from vallum.server.pages.table import as_json
 from vallum.server.pages.viewer import Viewer
@@ -92,6 +93,10 @@ class Pages(Generic[Site]):
         """A line of the rail."""
         self._entries.append(Entry(label, path, icon, section, key, who))
 
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Lines of the rail for pages that others answer."""
+        self._entries.extend(entries)
+
     def include(self, other: Pages[Any]) -> None:
         """Take over another set's pages and entries."""
         self._routes.extend(other._routes)
@@ -108,13 +113,21 @@ class Pages(Generic[Site]):
         self,
         site: Callable[[], Site],
         viewer_of: ViewerOf,
-        sign_in: str = SIGN_IN,
-        account: str = "",
+        frame: Frame | None = None,
     ) -> list[HTTPRouteHandler]:
-        """The route handlers of all pages, for Litestar. `sign_in`, `account`: pages of signing in."""
-        paths = frozenset(route.path for route in self._routes if not route.post)
-        mounted = _Mounted(site, viewer_of, Navigation(self._entries), paths, sign_in, account)
+        """The route handlers of all pages, for Litestar."""
+        mounted = _Mounted(site, viewer_of, frame or self.frame(sign_in=SIGN_IN))
         return [mounted.route(route) for route in self._routes]
+
+    def frame(self, *, sign_in: str, account: str = "", sign_out: str = "") -> Frame:
+        """What stands around these pages, and around others that are served with them."""
+        return Frame(
+            navigation=Navigation(self._entries),
+            paths=frozenset(route.path for route in self._routes if not route.post),
+            sign_in=sign_in,
+            account=account,
+            sign_out=sign_out,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +136,7 @@ class _Mounted(Generic[Site]):
 
     site: Callable[[], Site]
     viewer_of: ViewerOf
-    navigation: Navigation
-    paths: frozenset[str]
-    sign_in: str
-    account: str
+    frame: Frame
 
     def route(self, route: _Route) -> HTTPRouteHandler:
         """The route handler of one page."""
@@ -204,24 +214,16 @@ class _Mounted(Generic[Site]):
         values: Mapping[str, Any],
         request: AnyRequest,
     ) -> Response[Any]:
-        more = {
-            "viewer": viewer,
-            "csrf": csrf.disguise(viewer.csrf) if viewer else "",
-            "sections": self.navigation.sections(viewer) if viewer else (),
-            "current": self.navigation.current(path),
-            "paths": self.paths,
-            "account": self.account,
-        }
-        text = render(template, values, **more)
+        text = render(template, values, **self.frame.values(viewer, path))
         return _sent(text.encode(), "text/html", status, request, {"vary": "hx-request"})
 
     def _sign_in(self, request: AnyRequest, posted: bool, partial: bool) -> Response[Any]:
         """Nobody is signed in. Where a form was sent, what was typed stays in the tab it was typed in."""
         path = request.url.path
         address = f"{path}?{request.url.query}" if request.url.query else path
-        to = f"{self.sign_in}?{Query().but(next=address)}"
+        to = f"{self.frame.sign_in}?{Query().but(next=address)}"
         if posted:
-            values = {"sign_in": self.sign_in, "status": 401}
+            values = {"sign_in": self.frame.sign_in, "status": 401}
             return self._html("expired.html", None, path, HTTPStatus.UNAUTHORIZED, values, request)
         headers = {"hx-redirect": to} if partial else {"location": to}
         status = HTTPStatus.UNAUTHORIZED if partial else HTTPStatus.SEE_OTHER

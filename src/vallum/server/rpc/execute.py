@@ -88,10 +88,11 @@ def run(
     call = Call(service, session, model, context, idempotency_key)
     if model == models.IR_MODEL and model not in service.schema and method.name in _LISTED:
         return models.listed(call, method.name, dict(zip(method.names, values, strict=True)))
-    if method.writes or service.replicas is None or verdict.user_id is None:
-        return method.run(call, *values)
-    with service.replicas.reading(verdict.user_id):
-        return method.run(call, *values)
+    with service.application.database.limited(service.call_timeout):
+        if method.writes or service.replicas is None or verdict.user_id is None:
+            return method.run(call, *values)
+        with service.replicas.reading(verdict.user_id):
+            return method.run(call, *values)
 
 
 def _check_key(verdict: Verdict, model: str, operation: Operation) -> None:

@@ -142,7 +142,7 @@ def handle(service: Service, request: Request) -> Response:
     view = _VIEWS.get((request.method, found[2])) if found else None
     if service.people is None or found is None or view is None:
         return Response(int(HTTPStatus.NOT_FOUND))
-    sso = Sso(service.people.sign_on, request, found[1])
+    sso = Sso(service, service.people.sign_on, request, found[1])
     try:
         wait = _wait(service, request, found[2])
         return view(sso) if wait is None else _later(sso, wait)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from vallum.identity import Refused
@@ -19,6 +19,9 @@ from vallum.server.account.web import Page, local_path
 from vallum.server.http import Request, Response
 from vallum.server.sso.parts import SignOn
 
+if TYPE_CHECKING:
+    from vallum.server.service import Service
+
 __all__ = ["Sso"]
 
 COOKIE: Final = "__Host-vallum-sso"
@@ -28,11 +31,11 @@ _MFA: Final = ("mfa", "multipleauthn", "multifactor", "TimeSyncToken")
 class Sso:
     """One request of somebody who signs in or out elsewhere."""
 
-    def __init__(self, on: SignOn, request: Request, provider_id: str) -> None:
+    def __init__(self, service: Service, on: SignOn, request: Request, provider_id: str) -> None:
         self.on = on
         self.request = request
         self.id = provider_id
-        self.page = Page(on.identity, request)
+        self.page = Page(service, on.identity, request)
         browser, _, device = (request.cookie(COOKIE) or "").partition(".")
         self.browser = browser or None
         self.device = self.page.cookies.device or device or None

@@ -61,7 +61,10 @@ async function passkey(button) {
     const made = options.user ? await navigator.credentials.create({ publicKey }) : await navigator.credentials.get({ publicKey });
     const name = document.getElementById("name")?.value ?? "";
     const { go } = await send(answered, { ...more, ticket, name, answer: plain(made), next: button.dataset.next ?? "" });
-    location.assign(go);
+    // What was sent before, and has waited for this, goes on now.
+    const again = document.getElementById("again");
+    if (again) again.submit();
+    else location.assign(go);
   } catch (error) {
     trouble.textContent = error.message || "The passkey was not accepted. Try again, or use another way.";
     trouble.hidden = false;
@@ -99,4 +102,4 @@ if (typed) {
   });
 }
 
-document.querySelector("form[data-go-on]")?.submit();
+document.querySelector("form[data-now]")?.submit();
