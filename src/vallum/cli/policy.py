@@ -193,13 +193,9 @@ def _changes(shell: Shell, by: str = "") -> Iterator[Changes]:
 
 def _recorder(shell: Shell, by: str) -> Told:
     """What tells the trail, where there is one."""
-    from vallum.server.console.mounting import recorder, trail_of
-    from vallum.server.console.site import Event
+    from vallum.cli.recording import record_for
 
-    record = recorder(trail_of(shell.settings))
-    return lambda facts: record(
-        Event(kind="policy-change", by=by or str(facts.get("author", "")), facts=facts)
-    )
+    return lambda facts: record_for(shell, "policy-change", facts, by or str(facts.get("author", "")))
 
 
 def _person(identity: Any, login: str, *, decides: bool = False) -> Person:

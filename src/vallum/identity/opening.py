@@ -48,7 +48,7 @@ def open_identity(
         IdentitySettings.parse(settings.identity, where=f"{where}: [identity]"),
         keyring_of(settings),
         clock or SystemClock(),
-        events or Events(AuditTrail(store)),
+        events or Events(AuditTrail(store, settings, clock)),
         source or NoApplication(),
         foreign,
     )

@@ -63,6 +63,8 @@ class Settings:
     statement_timeout: float | None = None
     debug: bool = False
     audit_dir: Path | None = None
+    audit_sequence: bool = True
+    audit_reads: tuple[str, ...] = ()
     store: str | None = field(default=None, repr=False)
     listen: tuple[str, int] = ("127.0.0.1", 8443)
     plain_http: bool = False
@@ -175,6 +177,10 @@ _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
         "saml_key": _Setting(path, "the file with our keys of SAML, made by `vallum sso key`"),
         "mail_password": _Setting(secret, "the password for the mail server; not in the file"),
         "audit_dir": _Setting(path, "the audit log's folder: its keys, tiles and checkpoint"),
+        "audit_sequence": _Setting(yes_or_no, "whether the server also sequences and signs the audit log"),
+        "audit_reads": _Setting(
+            texts, "models whose reads are recorded: hr.payslip, hr.*, or `sensitive` for a choice"
+        ),
         "data_dir": _Setting(path, "where Vallum keeps its own data, the embedded PostgreSQL among them"),
     }
 )

@@ -24,6 +24,7 @@ from vallum.server.addresses import Addresses
 from vallum.server.deaths import Deaths
 from vallum.server.metrics import exporter
 from vallum.server.replicas import check_replicas, shared_marks
+from vallum.server.sequencing import sequencing
 from vallum.server.tls import Certificate, certificate, own_names
 from vallum.server.worker import Plan, opened
 
@@ -88,7 +89,11 @@ def run(ready: Prepared) -> None:
 
     settings = ready.plan.settings
     cert = ready.certificate
-    with exporter(settings.metrics), shared_marks(bool(settings.replicas)) as marks:
+    with (
+        exporter(settings.metrics),
+        shared_marks(bool(settings.replicas)) as marks,
+        sequencing(settings),
+    ):
         server = Granian(
             "vallum",
             address=settings.listen[0],

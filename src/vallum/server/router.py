@@ -12,6 +12,7 @@ from typing import Final
 
 from vallum.identity import Client
 from vallum.server import account, scim, sso
+from vallum.server.calling import answering, called_by
 from vallum.server.exchange import ASGI, Exchange, Receive, Scope, Send, answer
 from vallum.server.http import Request, Response
 from vallum.server.rpc import json2, jsonrpc, xmlrpc
@@ -82,6 +83,7 @@ class Router:
                 lane = self._people if protocol == ACCOUNT else self._calls
                 await self._call(lane, handler, scope, exchange, send)
                 return
+        called_by(_client(exchange))
         await self._pages(scope, receive, send)
 
     async def _call(
@@ -94,11 +96,7 @@ class Router:
                 status=HTTPStatus.SERVICE_UNAVAILABLE,
                 retry_after=1,
             )
-        client = Client(
-            address=exchange.address,
-            user_agent=exchange.headers.get("user-agent", "")[:200],
-            request_id=exchange.request_id,
-        )
+        client = _client(exchange)
         request = Request(
             scope["method"],
             scope["path"],
@@ -110,10 +108,18 @@ class Router:
         )
         lane.waiting += 1
         try:
-            response = await lane.threads.run(handler, self._service, request)
+            response = await lane.threads.run(answering, client, handler, self._service, request)
         finally:
             lane.waiting -= 1
         await answer(scope, send, response)
+
+
+def _client(exchange: Exchange) -> Client:
+    return Client(
+        address=exchange.address,
+        user_agent=exchange.headers.get("user-agent", "")[:200],
+        request_id=exchange.request_id,
+    )
 
 
 def _nothing_here() -> RpcError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_search_with_another_ones_eyes_says_nothing_of_hidden_records(opened: Va
     assert len(hidden) > LIMIT
     assert mine
     seen = Seen(site, own, other, eyes)
-    asked = {"limit": LIMIT, "offset": 0, "order": None, "archived": True}
+    asked: dict[str, Any] = {"limit": LIMIT, "offset": 0, "order": None, "archived": True}
     found = seen.search(model, [("id", "in", hidden)], **asked)
     assert (found.ids, found.total, found.left_out, found.more) == ((), None, 0, False)
     both = seen.search(model, [("id", "in", [*mine[:3], *hidden])], **asked)

@@ -136,7 +136,8 @@ def sign_out(page: Page, _: int) -> Response:
     target = where_to(page)
     if page.session is not None:
         page.identity.base.sessions.end(page.token)
-        page.identity.base.record("session.ended", page.session.account_id, client=page.request.client)
+        by, ended = page.session.login, page.session.account_id
+        page.identity.base.record("session.ended", ended, client=page.request.client, by=by)
     page.end()
     return page.go(target)
 

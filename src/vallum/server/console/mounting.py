@@ -9,16 +9,14 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 
-from vallum.audit import Who, actor_key, record
+from vallum.audit import Who
 from vallum.facade import Vallum
 from vallum.facade.audit import Audit
 from vallum.identity.cookies import read
 from vallum.kernel import Settings, VallumError
-from vallum.postgres import connect
 from vallum.server.account.entries import ENTRIES
 from vallum.server.console import console_pages
 from vallum.server.console.site import Event, Site
@@ -29,6 +27,7 @@ from vallum.server.viewers import viewer_for
 if TYPE_CHECKING:
     from vallum.identity import Identity
     from vallum.server.service import Service
+    from vallum.server.trail import ServerTrail
 
 __all__ = ["console_handlers", "recorder", "trail_of"]
 
@@ -44,8 +43,8 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
     people = service.people
     if people is None:
         return []
-    audit = trail_of(settings)
-    recording = recorder(audit)
+    audit, trail = trail_of(settings), service.trail
+    recording = recorder(trail)
 
     def site() -> Site:
         return Site(
@@ -64,7 +63,8 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
     pages.add(ENTRIES)
     # The pages of accounts are not mounted here, and stand in the same frame.
     service.frame = pages.frame(sign_in=SIGN_IN, account=ACCOUNT, sign_out=SIGN_OUT)
-    return [*pages.handlers(site, viewer_of, service.frame), asset_handler()]
+    handlers = pages.handlers(site, viewer_of, service.frame, _refusals(trail))
+    return [*handlers, asset_handler()]
 
 
 def trail_of(settings: Settings) -> Audit | None:
@@ -74,25 +74,28 @@ def trail_of(settings: Settings) -> Audit | None:
     return Audit(settings.dsn, settings.audit_dir.absolute())
 
 
-def recorder(audit: Audit | None) -> Callable[[Event], None]:
+def recorder(trail: ServerTrail | None) -> Callable[[Event], None]:
     """Tell the log, and the trail where there is one: an act that cannot be recorded is not done."""
 
     def recorded(event: Event) -> None:
         _LOG.info("console", extra={"act": event.kind, "login": event.by})
-        if audit is None:
-            return
-        who = Who(event.user_id, event.by, event.address, event.request_id)
-        try:
-            with connect(audit.dsn, readonly=False, autocommit=True) as connection:
-                key = actor_key(audit.home.actor_key)
-                record(connection, event.kind, dict(event.facts), key=key, who=who)
-        except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
-            # The trail was never enabled in this database.
-            return
-        except psycopg.Error as error:
-            raise VallumError("this could not be recorded, and so was not done") from error
+        if trail is not None:
+            trail.tell(event.kind, event.facts, Who(event.user_id, event.by, event.address, event.request_id))
 
     return recorded
+
+
+def _refusals(trail: ServerTrail | None) -> Callable[[VallumError, Viewer, str], None]:
+    """Tell the trail of what the console refuses."""
+
+    from vallum.server.trail import readable
+
+    def refused(error: VallumError, viewer: Viewer, path: str) -> None:
+        if trail is not None:
+            who = Who(viewer.user_id, viewer.login, viewer.address, viewer.request_id)
+            trail.refused(error, {"path": readable(path)}, who, None)
+
+    return refused
 
 
 def viewer_in(identity: Identity, service: Service) -> Callable[[AnyRequest], Viewer | None]:

@@ -20,7 +20,7 @@ from litestar.concurrency import sync_to_thread
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from vallum.kernel import InvalidValue, VallumError
+from vallum.kernel import AccessDenied, InvalidValue, VallumError
 from vallum.server.pages import csrf
 from vallum.server.pages.answers import (
     Answer,
@@ -49,6 +49,7 @@ __all__ = ["Handler", "Pages", "asset_handler"]
 Handler: TypeAlias = Callable[[Visit[Any]], Answer]
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 ViewerOf: TypeAlias = Callable[[AnyRequest], Viewer | None]
+Refused: TypeAlias = Callable[[VallumError, Viewer, str], None]
 
 SIGN_IN: Final = "/sign-in"
 _LOG: Final = logging.getLogger("vallum.pages")
@@ -114,9 +115,10 @@ class Pages(Generic[Site]):
         site: Callable[[], Site],
         viewer_of: ViewerOf,
         frame: Frame | None = None,
+        refused: Refused | None = None,
     ) -> list[HTTPRouteHandler]:
-        """The route handlers of all pages, for Litestar."""
-        mounted = _Mounted(site, viewer_of, frame or self.frame(sign_in=SIGN_IN))
+        """The route handlers of all pages, for Litestar. `refused` hears of what viewers are refused."""
+        mounted = _Mounted(site, viewer_of, frame or self.frame(sign_in=SIGN_IN), refused)
         return [mounted.route(route) for route in self._routes]
 
     def frame(self, *, sign_in: str, account: str = "", sign_out: str = "") -> Frame:
@@ -137,6 +139,7 @@ class _Mounted(Generic[Site]):
     site: Callable[[], Site]
     viewer_of: ViewerOf
     frame: Frame
+    refused: Refused | None = None
 
     def route(self, route: _Route) -> HTTPRouteHandler:
         """The route handler of one page."""
@@ -165,6 +168,8 @@ class _Mounted(Generic[Site]):
         except Exception as error:
             if not isinstance(error, VallumError):
                 _LOG.exception("a page failed", extra={"path": path})
+            elif viewer is not None and self.refused is not None and error.code == AccessDenied.code:
+                self.refused(error, viewer, path)
             return self._failed(error, viewer, path, request, partial)
 
     def _visit(

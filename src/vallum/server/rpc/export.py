@@ -13,6 +13,7 @@ from vallum.kernel import InvalidValue
 from vallum.server.rpc.faults import RpcError
 from vallum.server.rpc.methods import Call, serves
 from vallum.server.rpc.reading import ids_of, readings, within
+from vallum.server.trail import who_is
 
 __all__: list[str] = []
 
@@ -41,7 +42,11 @@ def export_data(call: Call, ids: Any, fields_to_export: Any) -> dict[str, list[R
         raise InvalidValue(f"a path has 1 to {_DEEPEST} fields", fix="write it as `user_id/name`")
     wanted = ids_of(ids)
     within(call, wanted)
-    return {"datas": _rows(call, call.model, wanted, paths)}
+    rows = _rows(call, call.model, wanted, paths)
+    if call.service.trail is not None:
+        detail = {"method": "export_data", "fields": fields_to_export, "records": len(wanted)}
+        call.service.trail.tell("export", detail, who_is(actor), model=call.model)
+    return {"datas": rows}
 
 
 def _rows(call: Call, model: str, ids: list[int], paths: Paths) -> list[Row]:
