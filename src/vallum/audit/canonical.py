@@ -22,13 +22,25 @@ _SAFE: Final = 2**53 - 1
 _LABEL: Final = b"vallum audit value v1\0"
 
 
+def _integer(digits: str) -> int | str:
+    value = int(digits)
+    return value if -_SAFE <= value <= _SAFE else digits
+
+
+# Made once: `json.loads` and `json.dumps` make theirs anew each time, which costs more than their work.
+_encode: Final = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+).encode
+_decode: Final = json.JSONDecoder(parse_float=str, parse_int=_integer, parse_constant=str).decode
+
+
 def canonical(value: Json) -> str:
     """The one JSON text of a value.
 
     >>> canonical({"b": [1, None], "a": "é\\n"})
     '{"a":"é\\\\n","b":[1,null]}'
     """
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = _encode(value)
     # Keys are ordered by UTF-16 units, which differs from code points only beyond the first plane.
     return text if text.isascii() or max(text) <= "\uffff" else rfc8785.dumps(value).decode()
 
@@ -39,12 +51,7 @@ def parse_values(text: str) -> dict[str, Json]:
     >>> parse_values('{"a": 1, "b": 1.50, "c": 9007199254740993}')
     {'a': 1, 'b': '1.50', 'c': '9007199254740993'}
     """
-    return json.loads(text, parse_float=str, parse_int=_integer, parse_constant=str)  # type: ignore[no-any-return]
-
-
-def _integer(digits: str) -> int | str:
-    value = int(digits)
-    return value if -_SAFE <= value <= _SAFE else digits
+    return _decode(text)  # type: ignore[no-any-return]
 
 
 def salt_of(seed: bytes, label: str) -> bytes:

@@ -26,6 +26,7 @@ __all__ = [
     "function_bodies",
     "function_name",
     "rows_as_events",
+    "rows_as_json",
     "statements",
 ]
 
@@ -221,6 +222,13 @@ def rows_as_events(table: Table, modes: Mapping[str, Mode], op: str, source: str
         f"pg_catalog.clock_timestamp(), 'row', {literal(table.relation)}, {_key(table, 'x')}, "
         f"'{op}'::pg_catalog.\"char\", {old}, {new}, {_WHO}, false FROM {source} x"
     )
+
+
+def rows_as_json(table: Table) -> str:
+    """A query for the rows there are, as events would have them: key and values."""
+    modes: dict[str, Mode] = dict.fromkeys((c.name for c in table.columns), "plain")
+    source = table.sql if table.kind == "p" else f"ONLY {table.sql}"
+    return f"SELECT {_key(table, 'x')}, {_object(table.columns, modes, 'x')} FROM {source} x"  # noqa: S608
 
 
 def count_events(count: str) -> tuple[str, str]:

@@ -1,10 +1,7 @@
 """Is everything audited that should be, and was it all the time? What verifying the log alone cannot see.
 
 Triggers and functions are compared with what the log says was enabled, not with what the database says of
-itself. Rows: the newest values the log has of a row must be those of the row; whoever switched triggers off
-and on again has left a difference.
-Limit: of values that were never recorded (rows older than auditing, without a baseline) nothing is known
-here.
+itself. Whether rows are what the log says of them: `rows`.
 """
 
 from __future__ import annotations
@@ -17,16 +14,12 @@ from typing import Any, Final
 
 import psycopg
 
-from vallum.audit.canonical import Json, parse_values
 from vallum.audit.capture import TRIGGER, function_bodies, function_name
-from vallum.audit.entries import key_text
 from vallum.audit.install import digest_of
 from vallum.audit.problem import Problem
 from vallum.audit.tables import Table, ident, read_tables
-from vallum.audit.values import ALTERED, ERASED, opened, salted
-from vallum.kernel import NO_PROGRESS, Progress
 
-__all__ = ["SHARED", "check_rows", "check_triggers", "enabled_by_log", "shared_functions"]
+__all__ = ["SHARED", "Enabled", "check_triggers", "enabled_by_log", "shared_functions"]
 
 Connection = psycopg.Connection[Any]
 SHARED: Final = (
@@ -37,7 +30,6 @@ SHARED: Final = (
     "audit_careful",
     "audit_altered",
 )
-_BATCH: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,130 +194,3 @@ def _check_shared(connection: Connection) -> Iterator[Problem]:
     ).fetchone()
     if event is not None and event != ("A",):
         yield Problem("trigger-disabled", "the event trigger that watches alterations is off")
-
-
-def check_rows(
-    connection: Connection, relations: list[str] | None = None, progress: Progress = NO_PROGRESS
-) -> list[Problem]:
-    """Rows whose values are not the newest that the log has of them, each named with its newest event."""
-    enabled = enabled_by_log(connection)
-    tables = read_tables(connection, enabled if relations is None else relations)
-    problems: list[Problem] = []
-    progress.start(len(tables), "comparing rows")
-    for relation, table in tables.items():
-        if table.key and relation in enabled:
-            with connection.transaction():
-                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                problems += _compare(connection, table, enabled[relation])
-        progress.advance()
-    progress.done()
-    return problems
-
-
-@dataclass(slots=True)
-class _Newest:
-    """What the log has of a row: its values and the event that came last; gone: it was deleted."""
-
-    index: int
-    values: dict[str, Json]
-    gone: bool
-
-
-def _compare(connection: Connection, table: Table, known: Enabled) -> Iterator[Problem]:
-    newest = _fold(connection, table)
-    columns = [c for c in table.columns if known.modes.get(c.name) != "hidden"]
-    bodies = _row_sql(table, known)
-    count = 0
-    with connection.cursor(name="vallum_rows") as cursor:
-        cursor.execute(bodies.encode())
-        for key, text in cursor:
-            name = key_text(parse_values(key))
-            at = newest.pop(name, None)
-            if at is None:
-                continue
-            if at.gone:
-                yield Problem(
-                    "row-differs", f"{table.relation} {name}: deleted in the log, and there", at.index
-                )
-                continue
-            live = parse_values(text)
-            wrong = [
-                c.name for c in columns if c.name in at.values and _differs(at.values[c.name], live[c.name])
-            ]
-            if wrong:
-                what = f"{table.relation} {name}: {', '.join(wrong)} changed without an event"
-                yield Problem("row-differs", what, at.index)
-            count += 1
-    for name, at in newest.items():
-        if not at.gone:
-            yield Problem(
-                "row-differs", f"{table.relation} {name}: in the log, and gone without an event", at.index
-            )
-
-
-def _differs(recorded: Json, live: Json) -> bool:
-    if recorded in (ERASED, ALTERED) or recorded == live:
-        return False
-    # Numbers and instants of rows that were compared as a whole are written otherwise.
-    return bool(_loose(recorded) != _loose(live))
-
-
-def _loose(value: Json) -> Json:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text.removesuffix("+00:00")
-
-
-def _row_sql(table: Table, known: Enabled) -> str:
-    from vallum.audit.capture import _key, _object
-
-    modes: Any = {c.name: "plain" for c in table.columns}
-    del known
-    source = table.sql if table.kind == "p" else f"ONLY {table.sql}"
-    return f"SELECT {_key(table, 'x')}, {_object(table.columns, modes, 'x')} FROM {source} x"  # noqa: S608
-
-
-def _fold(connection: Connection, table: Table) -> dict[str, _Newest]:
-    """The newest values of each row, events that are not sequenced yet included."""
-    found: dict[str, _Newest] = {}
-    with connection.cursor(name="vallum_fold") as cursor:
-        cursor.execute(
-            "SELECT index, entry, seed, secret FROM vallum.audit_leaf WHERE relation = %s AND op IS NOT NULL"
-            " AND entry IS NOT NULL ORDER BY index",
-            (table.relation,),
-        )
-        for index, entry, seed, secret in cursor:
-            content, _ = opened(json.loads(entry), salted(seed, secret))
-            _apply(found, table, index, content["key"], content["op"], content["new"])
-    rows = connection.execute(
-        "SELECT key, op::text, new FROM vallum.audit_inbox WHERE relation = %s AND kind = 'row' ORDER BY id",
-        (table.relation,),
-    )
-    size = connection.execute("SELECT size FROM vallum.audit_state").fetchone()
-    for key, op, new in rows:
-        values = parse_values(new) if new else None
-        word = {"d": "unlink", "t": "truncate"}.get(op, "write")
-        _apply(found, table, size[0] if size else 0, parse_values(key) if key else None, word, values)
-    return found
-
-
-def _apply(
-    found: dict[str, _Newest],
-    table: Table,
-    index: int,
-    key: Mapping[str, Json] | None,
-    op: str,
-    new: Mapping[str, Json] | None,
-) -> None:
-    if key is None or ERASED in key.values():
-        return
-    name = key_text(key)
-    if op in ("unlink", "truncate"):
-        found[name] = _Newest(index, {}, gone=True)
-        return
-    at = found.get(name)
-    values = {**(at.values if at and not at.gone else {}), **(new or {})}
-    found[name] = _Newest(index, values, gone=False)
-    moved = {**key, **{name: values[name] for name in table.key if name in (new or {})}}
-    if op == "write" and moved != dict(key):
-        # The key itself was changed: the row goes on under another.
-        found[key_text(moved)] = found.pop(name)

@@ -80,15 +80,17 @@ class _Values:
         self.secret[label] = value
         return commitment(label, salt_of(self.seed, label), value)
 
-    def row(self, side: str, text: str | None, modes: Mapping[str, str]) -> dict[str, Json] | None:
+    def row(
+        self, side: str, row: Mapping[str, Json] | None, modes: Mapping[str, str]
+    ) -> dict[str, Json] | None:
         """The values of a row, committed to where they are not plain."""
-        if text is None:
+        if row is None:
             return None
         return {
             name: value
             if modes.get(name) in ("plain", "hidden") or value == {"hidden": True}
             else self.commit(f"{side}.{name}", value)
-            for name, value in parse_values(text).items()
+            for name, value in row.items()
         }
 
 
@@ -123,12 +125,13 @@ def entry_of(raw: Raw, modes: Mapping[str, str], *, seed: bytes, key: bytes | No
     }
     if raw.relation is not None:
         content["table"] = raw.relation
-    if raw.key is not None:
-        content["key"] = values.row("key", raw.key, modes)
+    row_key = _parsed(raw.key)
+    if row_key is not None:
+        content["key"] = values.row("key", row_key, modes)
     if raw.kind == "row":
         content |= {
-            "new": values.row("new", raw.new, modes),
-            "old": values.row("old", raw.old, modes),
+            "new": values.row("new", _parsed(raw.new), modes),
+            "old": values.row("old", _parsed(raw.old), modes),
             "op": OPERATIONS[raw.op or ""],
         }
         if raw.stale:
@@ -140,12 +143,16 @@ def entry_of(raw: Raw, modes: Mapping[str, str], *, seed: bytes, key: bytes | No
         found,
         raw.at,
         raw.relation,
-        key_text(parse_values(raw.key)) if raw.key else None,
+        key_text(row_key) if row_key else None,
         raw.op,
         name,
         seed if values.secret else None,
         canonical(values.secret) if values.secret else None,
     )
+
+
+def _parsed(row: str | None) -> dict[str, Json] | None:
+    return None if row is None else parse_values(row)
 
 
 def key_text(key: Mapping[str, Json]) -> str:

@@ -12,6 +12,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,8 +21,8 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from vallum.audit.entries import OPERATIONS, key_text
 from vallum.audit.errors import LogForked
+from vallum.audit.filed import TOGETHER, agree, elsewhere, is_found_by_key, misfiled
 from vallum.audit.problem import Problem
 from vallum.audit.tiles import WIDTH, TileReader
 from vallum.audit.tree import reduce
@@ -71,18 +72,42 @@ def verify_leaves(work: Work, processes: int) -> Iterator[Piece]:
     """
     left = deque((start, min(start + _PIECE, work.size)) for start in range(0, work.size, _PIECE))
     others = min(processes, len(left)) - 1
-    if others < 1:
-        yield from (_piece(work, *at) for at in left)
-        return
-    running: set[Future[Piece]] = set()
-    with ProcessPoolExecutor(others, mp_context=get_context("spawn")) as pool:
-        while left or running:
-            while left and len(running) < 2 * others:
-                running.add(pool.submit(_piece, work, *left.popleft()))
-            if left:
-                yield _piece(work, *left.popleft())
-            done, running = wait(running, timeout=0 if left else None, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+    with _reading(work) as connection:
+        if others < 1:
+            yield from (_piece(connection, work, *at) for at in left)
+            return
+        running: set[Future[Piece]] = set()
+        spawn = get_context("spawn")
+        with ProcessPoolExecutor(others, mp_context=spawn, initializer=_start, initargs=(work,)) as pool:
+            while left or running:
+                while left and len(running) < 2 * others:
+                    running.add(pool.submit(_elsewhere, *left.popleft()))
+                if left:
+                    yield _piece(connection, work, *left.popleft())
+                done, running = wait(running, timeout=0 if left else None, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+
+
+@contextmanager
+def _reading(work: Work) -> Iterator[Connection]:
+    with connect(work.dsn, autocommit=True) as connection:
+        connection.execute("SET timezone = 'UTC'")
+        connection.execute("SET datestyle = 'ISO'")
+        yield connection
+
+
+# What a process of the pool works with: set once, as it starts; closed as it ends.
+_own: tuple[Connection, Work]
+_open: Final = ExitStack()
+
+
+def _start(work: Work) -> None:
+    global _own
+    _own = (_open.enter_context(_reading(work)), work)
+
+
+def _elsewhere(start: int, end: int) -> Piece:
+    return _piece(*_own, start, end)
 
 
 # A tile's entries as one value of bytes: they hold no line ends, and nothing is decoded that need not be.
@@ -96,34 +121,44 @@ SELECT tile, e.* FROM generate_series(%(first)s::int8, %(last)s::int8) tile, LAT
     WHERE index >= greatest(tile * 256, %(start)s) AND index < least(tile * 256 + 256, %(end)s)
     AND entry IS NOT NULL) e
 """
-_FILED: Final = """,
-           string_agg(coalesce(relation, '') || E'\\x1f' || coalesce(op::text, '') || E'\\x1f'
-                      || coalesce(actor, '') || E'\\x1f' || at::text || E'\\x1f' || coalesce(key, ''),
-                      E'\\x1e' ORDER BY index)"""
 
 
-def _piece(work: Work, start: int, end: int) -> Piece:
+def _piece(connection: Connection, work: Work, start: int, end: int) -> Piece:
     """Verify a part; in whichever process."""
     found = Piece(start, end - start)
     tiles = TileReader(work.folder, work.size)
-    query = _TILES.format(filed=_FILED if work.filed else "")
+    query = _TILES.format(filed=TOGETHER if work.filed else "")
     bounds = {"start": start, "end": end, "first": start // WIDTH, "last": (end - 1) // WIDTH}
-    with connect(work.dsn, autocommit=True) as connection:
-        connection.execute("SET timezone = 'UTC'")
-        for tile, indexes, entries, *filed in connection.execute(query.encode(), bounds, binary=True):
-            first, last = tile * WIDTH, min((tile + 1) * WIDTH, end)
-            texts = [] if entries is None else entries.split(b"\n")
-            numbers = range(first, last) if indexes is None and texts else indexes or ()
-            if work.filed and texts:
-                found.problems += _misfiled(numbers, texts, filed[0])
-            leaves = _leaves(found, tiles, numbers, texts, range(first, last))
+    with connection.cursor() as cursor:
+        # Row by row: the server reads ahead while this hashes, and a piece is never in memory as a whole.
+        for tile, indexes, text, *filed in cursor.stream(query.encode(), bounds, binary=True):
+            wanted = range(tile * WIDTH, min((tile + 1) * WIDTH, end))
+            numbers = indexes or (wanted if text is not None else ())
+            entries = [] if text is None else text.split(b"\n")
+            if len(entries) != len(numbers):
+                # Somebody broke a line: no entry of ours does.
+                entries = _one_by_one(work, wanted)
+            leaves = _leaves(found, tiles, numbers, entries, wanted)
+            if filed and entries and not agree(entries, filed):
+                with _reading(work) as another:
+                    found.problems += misfiled(another, wanted)
             if len(leaves) == WIDTH:
                 found.blocks.append(reduce(leaves))
             else:
                 found.rest = leaves
-        if work.values:
-            _check_values(connection, found, start, end)
+    if work.values:
+        _check_values(connection, found, start, end)
     return found
+
+
+def _one_by_one(work: Work, wanted: range) -> list[bytes]:
+    with _reading(work) as connection:
+        rows = connection.execute(
+            "SELECT convert_to(entry, 'UTF8') FROM vallum.audit_leaf WHERE index >= %s AND index < %s"
+            " AND entry IS NOT NULL ORDER BY index",
+            (wanted.start, wanted.stop),
+        )
+        return [entry for (entry,) in rows]
 
 
 def _leaves(
@@ -160,80 +195,19 @@ def _altered(index: int, leaf: bytes, expected: bytes, signed: Sequence[bytes], 
     return Problem("altered", f"event {index:,} is not the one that was signed", index)
 
 
-# What events are filed under
-
-
-class _Actor(msgspec.Struct, gc=False):
-    id: int | None = None
-    role: str | None = None
-
-
-class _Says(msgspec.Struct, gc=False):
-    """What an entry says of what it is found by. Not watched for cycles: there are none."""
-
-    at: str
-    actor: _Actor
-    table: str | None = None
-    op: str | None = None
-    key: dict[str, Any] | None = None
-
-
-_LETTERS: Final = {name: letter for letter, name in OPERATIONS.items()}
-_decode: Final = msgspec.json.Decoder(list[_Says]).decode
-
-
-def _misfiled(indexes: Iterable[int], entries: Sequence[bytes], filed: str) -> list[Problem]:
-    """Events that are filed under something else than they say."""
-    return [
-        Problem("index", f"event {index:,} is filed under something else", index)
-        for index, says, columns in zip(indexes, _says(entries), filed.split("\x1e"), strict=False)
-        if says is None or not _is_found_by(says, columns)
-    ]
-
-
-def _says(entries: Sequence[bytes]) -> list[_Says | None]:
-    """What entries say they are found by; None for one that cannot be read."""
-    try:
-        return [*_decode(b"[" + b",".join(entries) + b"]")]
-    except msgspec.DecodeError:
-        return [_says_one(entry) for entry in entries]
-
-
-def _says_one(entry: bytes) -> _Says | None:
-    try:
-        return _decode(b"[" + entry + b"]")[0]
-    except (msgspec.DecodeError, IndexError):
-        return None
-
-
-def _is_found_by(says: _Says, columns: str) -> bool:
-    """Whether what an event is found by is what it says itself."""
-    who, at, key = says.actor, says.at, says.key
-    name = str(who.id) if who.id is not None else f"role:{who.role}" if who.role else "sequencer"
-    # As PostgreSQL writes the instant.
-    moment = at[11:26]
-    if moment[-1:] == "0":
-        moment = moment.rstrip("0").rstrip(".")
-    head = f"{says.table or ''}\x1f{_LETTERS.get(says.op or '', '')}\x1f{name}\x1f{at[:10]} {moment}+00\x1f"
-    if key is None:
-        return columns == head
-    if dict in map(type, key.values()):
-        # The key of a row whose key is personal is erased with it.
-        return columns.startswith(head)
-    return columns == head + key_text(key)
-
-
 # Values that can be erased
 
 
 def _check_values(connection: Connection, found: Piece, start: int, end: int) -> None:
     rows: Iterable[Any] = connection.execute(
-        "SELECT index, entry, seed, secret FROM vallum.audit_leaf WHERE index >= %s AND index < %s"
+        "SELECT index, key, entry, seed, secret FROM vallum.audit_leaf WHERE index >= %s AND index < %s"
         " AND entry IS NOT NULL AND secret IS NOT NULL ORDER BY index",
         (start, end),
     )
-    for index, entry, seed, secret in rows:
-        _, altered = opened(msgspec.json.decode(entry), salted(seed, secret))
+    for index, filed, entry, seed, secret in rows:
+        content, altered = opened(msgspec.json.decode(entry), salted(seed, secret))
+        if not is_found_by_key(content.get("key"), filed):
+            found.problems.append(elsewhere(index))
         found.problems += [
             Problem("value", f"the value of {label} of event {index:,} is not the one recorded", index)
             for label in altered

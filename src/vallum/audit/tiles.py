@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,8 @@ from vallum.audit.tree import Frontier, reduce, root
 __all__ = ["WIDTH", "TileReader", "TileWriter", "tile_path", "write_durably"]
 
 WIDTH: Final = 256
+# Tiles that are waited for together.
+_AT_ONCE: Final = 256
 
 
 def tile_path(level: int, index: int, width: int = WIDTH) -> str:
@@ -40,22 +42,40 @@ def tile_path(level: int, index: int, width: int = WIDTH) -> str:
 
 def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Replace a file: after a crash there is the old content or the new one. Raises: OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    write_all_durably({path: data}, mode)
+
+
+def write_all_durably(files: Mapping[Path, bytes], mode: int = 0o644) -> None:
+    """Replace files, each as `write_durably` does; folders are waited for once, not for each file.
+
+    Raises: OSError; some of the files may have been replaced then.
+    """
+    beside = {path: path.with_name(f".{path.name}.{os.getpid()}.new") for path in files}
+    folders = {path.parent for path in files}
     try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        for path, data in files.items():
+            with os.fdopen(os.open(beside[path], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+                file.write(data)
+        for new in beside.values():
+            _wait_for_disk(new)
+        for path, new in beside.items():
+            new.replace(path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        for new in beside.values():
+            new.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    for folder in folders:
+        _wait_for_disk(folder)
+
+
+def _wait_for_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 class TileReader:
@@ -89,8 +109,11 @@ class TileReader:
 
     def leaves(self, start: int, end: int) -> Iterator[bytes]:
         """The hashes of the leaves from `start` to before `end`."""
-        for index in range(start, end):
-            yield self._tile(0, index // WIDTH)[index % WIDTH]
+        while start < end:
+            index, within = divmod(start, WIDTH)
+            hashes = self._tile(0, index)[within : within + end - start]
+            yield from hashes
+            start += len(hashes)
 
     def root(self, size: int | None = None) -> bytes:
         """The root of the tree when it had that size."""
@@ -113,6 +136,7 @@ class TileWriter:
         self._folder = folder
         self._begun = self.size = size
         self._open: list[list[bytes]] = []
+        self._unwritten: dict[Path, bytes] = {}
         reader = TileReader(folder, size)
         level = 0
         while size >> (8 * level):
@@ -121,10 +145,12 @@ class TileWriter:
             level += 1
 
     def extend(self, leaves: Iterable[bytes]) -> None:
-        """Add hashes of leaves; full tiles are written. Raises: OSError, LogForked."""
+        """Add hashes of leaves. Raises: OSError, LogForked."""
         for leaf in leaves:
             self._add(0, leaf)
             self.size += 1
+            if len(self._unwritten) >= _AT_ONCE:
+                self._write()
 
     def _add(self, level: int, hash_: bytes) -> None:
         if level == len(self._open):
@@ -132,18 +158,23 @@ class TileWriter:
         at = self._open[level]
         at.append(hash_)
         if len(at) == WIDTH:
-            index = ((self.size + 1) >> (8 * (level + 1))) - 1
-            self._write(level, index, at)
-            shutil.rmtree(self._folder / (tile_path(level, index) + ".p"), ignore_errors=True)
+            self._tile(level, ((self.size + 1) >> (8 * (level + 1))) - 1, at)
             self._open[level] = []
             self._add(level + 1, reduce(at))
 
     def flush(self) -> None:
-        """Write the unfinished tiles of the present size. Raises: OSError."""
+        """Have all that was added on disk, the unfinished tiles as well. Raises: OSError."""
         for level, at in enumerate(self._open):
             if at:
-                self._write(level, self.size >> (8 * (level + 1)), at)
+                self._tile(level, self.size >> (8 * (level + 1)), at)
+        self._write()
 
-    def _write(self, level: int, index: int, hashes: list[bytes]) -> None:
-        path = self._folder / tile_path(level, index, len(hashes))
-        write_durably(path, b"".join(hashes))
+    def _tile(self, level: int, index: int, hashes: list[bytes]) -> None:
+        self._unwritten[self._folder / tile_path(level, index, len(hashes))] = b"".join(hashes)
+
+    def _write(self) -> None:
+        write_all_durably(self._unwritten)
+        for path in self._unwritten:
+            # What a full tile has made needless; only once that one is on disk.
+            shutil.rmtree(f"{path}.p", ignore_errors=True)
+        self._unwritten = {}

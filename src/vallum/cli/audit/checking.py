@@ -11,13 +11,14 @@ from rich.text import Text
 
 from vallum.audit import check_proof as standalone
 from vallum.audit.anchors.file import read_notes
-from vallum.audit.coverage import check_rows, check_triggers
+from vallum.audit.coverage import check_triggers
 from vallum.audit.errors import AuditRefused
 from vallum.audit.gaps import gaps as find_gaps
 from vallum.audit.notes import Note, Verifier
 from vallum.audit.problem import Problem
 from vallum.audit.proofs import CHECKER
 from vallum.audit.proofs import prove as make_proof
+from vallum.audit.rows import check_rows
 from vallum.audit.verify import verify as verify_log
 from vallum.cli.audit.common import Folder, clock, opened, tell_problems
 from vallum.cli.failure import OK

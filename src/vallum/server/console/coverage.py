@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vallum.audit.canonical import Json
-from vallum.audit.coverage import Enabled, check_rows, check_triggers, enabled_by_log
+from vallum.audit.coverage import Enabled, check_triggers, enabled_by_log
 from vallum.audit.problem import Problem
+from vallum.audit.rows import check_rows
 from vallum.kernel import Progress, VallumError
 from vallum.server.console.site import Ask, Site, model_label
 from vallum.server.console.trail import trail_of
