@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from vallum.enforce import Application
 from vallum.kernel import Clock, ConnectionFailed, Settings, SystemClock
 from vallum.postgres import Database, ThreadDatabase
+from vallum.schema.readers.kept import KeptSchema
 from vallum.server import log
 from vallum.server.addresses import Addresses
 from vallum.server.exchange import ASGI, Receive, Scope, Send
@@ -52,8 +53,8 @@ class Plan:
         return build(self)
 
 
-def opened(settings: Settings, database: Database) -> Vallum:
-    """The application of the settings, over a database.
+def opened(settings: Settings, database: Database, kept: KeptSchema | None = None) -> Vallum:
+    """The application of the settings, over a database. `kept`: where the schema of an Odoo is kept.
 
     Raises: SettingsError, and what `vallum.open` raises.
     """
@@ -68,6 +69,7 @@ def opened(settings: Settings, database: Database) -> Vallum:
         metadata=settings.metadata,
         policy=settings.policy or None,
         odoo_version=settings.odoo_version,
+        read_schema=kept.read if kept is not None else None,
     )
 
 
@@ -105,7 +107,8 @@ def build(plan: Plan) -> ASGI:
         plan.store, readonly=False, statement_timeout=timeout, application_name="vallum-store"
     )
     people = People(settings, store, database, clock, lambda: service.application)
-    state = _patiently(lambda: _state(settings, database, people))
+    kept = KeptSchema()
+    state = _patiently(lambda: _state(settings, database, people, kept))
     service = _service(settings, state, store, clock, people)
     people.start()
     if isinstance(database, ReplicatedDatabase):
@@ -113,7 +116,7 @@ def build(plan: Plan) -> ASGI:
         service.replicas = database
 
     def changed() -> Fingerprint:
-        service.learn(_state(settings, database, people))
+        service.learn(_state(settings, database, people, kept))
         return _fingerprint(settings, database, service.application, people)
 
     watch = _patiently(
@@ -171,8 +174,8 @@ def _patiently(make: Callable[[], Any]) -> Any:
             Event().wait(1)
 
 
-def _state(settings: Settings, database: ThreadDatabase, people: People) -> State:
-    application = opened(settings, database).application
+def _state(settings: Settings, database: ThreadDatabase, people: People, kept: KeptSchema) -> State:
+    application = opened(settings, database, kept).application
     application.widen(people.widened, people.lasting)
     _stamped(application, settings)
     if isinstance(database, ReplicatedDatabase):
