@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from litestar import Litestar
 
     from vallum.facade import Vallum
+    from vallum.schema import Model
 
 PAGES: Final = (
     "/",
@@ -63,8 +64,12 @@ def run(*, quick: bool = False) -> list[Row]:
     with scratch_server() as server:
         server.restore(folder / "odoo18.dump", "odoo18")
         with vallum.open(server.dsn("odoo18"), registry=folder / "registry.json.gz") as few:
-            rows = [_measured("30 users, 526 models", few, rounds)]
-            rows.append(_measured("10,000 users, 526 models", _many(few), rounds))
+            # First what nobody has asked before: afterwards statements and conditions are known.
+            rows = [_cold("30 users, 526 models", few, quick=quick)]
+            rows.append(_measured("30 users, 526 models", few, rounds))
+            many = _many(few)
+            rows.append(_cold("10,000 users, 526 models", many, quick=quick))
+            rows.append(_measured("10,000 users, 526 models", many, rounds))
             rows.append(_first_load(few))
     return rows
 
@@ -122,6 +127,44 @@ def _measured(what: str, found: Vallum, rounds: int) -> Row:
         asked="≤ 150 ms",
         ok=p95 <= 0.15,
     )
+
+
+def _cold(what: str, found: Vallum, *, quick: bool) -> Row:
+    """Questions about a model by a person that nobody has asked before, each once."""
+    from litestar.testing import TestClient
+
+    rules = found.policy.rules_by_model
+    models = [m for m in found.schema.models.values() if m.relation and not m.abstract and m.name in rules]
+    models = sorted(models, key=lambda m: (-len(rules[m.name]), m.name))[: 8 if quick else 40]
+    paths = [f"/access/explain?user=demo&model={m.name}&op=write" for m in models]
+    paths += [f"/access/explain?user=demo&model={m.name}&record=1" for m in models if _has_record(found, m)]
+    paths += [f"/data/{m.name}" for m in models]
+    wall, busy = {}, {}
+    with TestClient(_app(found)) as client:
+        _settle(client)
+        for path in paths:
+            start, cpu = time.perf_counter(), time.process_time()
+            assert client.get(path).status_code in (200, 403, 404, 422), path
+            wall[path], busy[path] = time.perf_counter() - start, time.process_time() - cpu
+    p95, worked = (sorted(each.values())[int(len(each) * 0.95)] for each in (wall, busy))
+    slowest = max(wall, key=lambda path: wall[path])
+    return Row(
+        f"{len(paths)} first questions about {len(models)} models, {what}: 95th percentile",
+        f"{p95 * 1000:.0f} ms ({worked * 1000:.0f} ms of them at work; slowest `{slowest}`"
+        f" {wall[slowest] * 1000:.0f} ms)",
+        asked="≤ 150 ms",
+        ok=p95 <= 0.15,
+    )
+
+
+def _has_record(found: Vallum, model: Model) -> bool:
+    return bool(found.sudo().search(model.name, [("id", "=", 1)], active_test=False))
+
+
+def _settle(client: Any) -> None:
+    """Home, until nothing is looked up beside it any more."""
+    while "being looked up" in client.get("/").text:
+        time.sleep(0.1)
 
 
 def _get(client: Any, path: str) -> None:

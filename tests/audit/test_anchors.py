@@ -139,6 +139,8 @@ def test_witness_answers_as_c2sp_has_it(log: Trail, tmp_path: Path, client: http
 
         assert post("nonsense").status_code == 400
         assert post(f"old 00\n\n{note}").status_code == 400
+        assert post(f"old 1\né\n\n{note}").status_code == 400
+        assert post(f"old 0\n\n{ORIGIN}\n1\né\n\n{note.rpartition(chr(10) * 2)[2]}").status_code == 400
         assert post(f"old {checkpoint.size + 1}\n\n{note}").status_code == 400
         assert post(f"old 0\n\n{checkpoint.signed(stranger)}").status_code == 403
         assert post(f"old 0\n\n{other.signed(elsewhere)}").status_code == 404

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,26 @@ def test_fields_of_groups_are_shut_on_the_trail(shop: tuple[Vallum, Audit]) -> N
     _sequence(audit)
     wanted = Wanted(relations=[f"public.{table}"], key=str(record), field=field)
     assert audit.search(wanted)
-    assert audit.search_as(session, wanted) == []
+    assert audit.search_as(session, replace(wanted, field=None)) == []
+    with pytest.raises(AccessDenied):
+        audit.search_as(session, wanted)
+
+
+def test_shut_field_is_not_searched_by(shop: tuple[Vallum, Audit]) -> None:
+    """That it changed is not told either: an open field that changed with it does not give it away."""
+    opened, audit = shop
+    field, model, user = _shut_field(opened)
+    table, session = opened.schema.model(model).table, opened.as_user(user)
+    record = session.search(model, limit=1)[0]
+    with connect(audit.dsn, readonly=False, autocommit=True) as connection:
+        connection.execute(
+            f"UPDATE {table} SET {field} = '3', name = name || '!' WHERE id = %s".encode(), (record,)
+        )
+    _sequence(audit)
+    wanted = Wanted(relations=[f"public.{table}"], key=str(record), operation="write")
+    assert "name" in audit.search_as(session, replace(wanted, field="name"))[0].content["new"]
+    with pytest.raises(AccessDenied):
+        audit.search_as(session, replace(wanted, field=field))
 
 
 def _shut_field(opened: Vallum) -> tuple[str, str, str]:

@@ -61,6 +61,16 @@ def test_search_finds_by_record_actor_field_time_operation_and_kind(told: Trail)
     assert told.command("search", "--since", "yesterday").code == 2
 
 
+def test_kind_is_the_events_own(told: Trail) -> None:
+    """Neither a pattern, nor something that a detail holds."""
+    record(told.connection, "export", {"kind": "sign-out"})
+    told.sequence()
+    assert _found(told, "--kind", "sign-out") == []
+    assert _found(told, "--kind", "%") == []
+    assert _found(told, "--kind", "sign_in") == []
+    assert [e["detail"] for e in _found(told, "--kind", "export")] == [{"kind": "sign-out"}]
+
+
 def test_show_tells_a_record_field_by_field(told: Trail) -> None:
     """Who, when, from what to what."""
     shown = told.command("show", "customer,1").out
@@ -68,6 +78,19 @@ def test_show_tells_a_record_field_by_field(told: Trail) -> None:
     assert "renamed" in shown
     assert "marie (7)" in shown
     assert [e["op"] for e in told.command("show", "customer,1", "--json").json] == ["create", "write"]
+
+
+def test_value_gives_no_orders_to_the_terminal(log: Trail) -> None:
+    """Whoever may write a name does not thereby hide lines of the trail from who looks at it."""
+    evil = "x\x1b[1A\x1b[2K\x9b2J\x07\u202ey"
+    log.execute(f"INSERT INTO customer VALUES (1, '{evil}')")
+    log.sequence()
+    for arguments in (("search",), ("show", "customer,1"), ("tail", "--once")):
+        shown = log.command(*arguments).out
+        assert not set(shown) & set("\x1b\x9b\x07\u202e")
+        assert "x[1A" in shown
+    assert _found(log, "--record", "customer,1")[0]["new"]["name"] == evil
+    assert "\x1b" not in log.command("show", f"{evil},1").err
 
 
 def test_event_of_an_application_is_part_of_the_transaction_or_none(log: Trail) -> None:

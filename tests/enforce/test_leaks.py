@@ -9,7 +9,8 @@ import pytest
 
 import vallum
 from examples.trading import SECURITY, Base, generate
-from vallum.kernel import VallumError
+from vallum.domain import parse
+from vallum.kernel import UnknownOperator, VallumError
 from vallum.postgres import Database
 
 LOGINS: Final = ("marie", "lucia", "bruno", "nina", "carmen", "leo", "victor")
@@ -91,3 +92,30 @@ def _asked(ask: Any) -> Any:
         return ask()
     except VallumError as error:
         return str(error)
+
+
+@pytest.mark.parametrize("operator", ["any!", "not any!"])
+def test_operator_that_bypasses_rules_is_not_for_users(company: str, operator: str) -> None:
+    """Odoo 19's, at whatever depth, by whatever door a domain comes in; the superuser bypasses nothing."""
+    with vallum.open(company, metadata=Base, policy=SECURITY, odoo_version=19) as own:
+        _asked_by_every_door(own, operator)
+
+
+def _asked_by_every_door(own: vallum.Vallum, operator: str) -> None:
+    asked = [("order_ids", operator, [("id", ">", 0)])]
+    deep = ["|", ("id", "=", 0), "!", ("partner_id", "any", [("user_ids", operator, [("id", ">", 0)])])]
+    user = own.as_user("marie")
+    for domain in (asked, deep):
+        doors: list[Any] = [
+            lambda d=domain: user.search("crm.lead", d),
+            lambda d=domain: user.search_count("crm.lead", d),
+            lambda d=domain: user.search_read("crm.lead", d, ["name"]),
+            lambda d=domain: user.read_group("crm.lead", d, ["stage_id"]),
+            lambda d=domain: user.name_search("crm.lead", "a", d),
+            lambda d=domain: user.page("crm.lead", d, limit=1),
+            lambda d=domain: user.search("crm.lead", parse(d)),
+        ]
+        for door in doors:
+            with pytest.raises(UnknownOperator):
+                door()
+    assert own.sudo().search("crm.lead", asked, limit=1) is not None

@@ -15,6 +15,7 @@ from vallum.facade import Vallum
 from vallum.facade import open as open_application
 from vallum.identity.errors import NotPermitted, RequestRefused
 from vallum.identity.given import give_groups
+from vallum.identity.local import LocalAuthenticator
 from vallum.identity.memberships import overlay
 from vallum.identity.people import OfApplication, matches
 from vallum.policy import Directory, Group, Policy, User, actor_of
@@ -225,3 +226,17 @@ def test_break_glass_account_raises_an_alarm(new_world: Maker) -> None:
     assert mail.recipient == "security@example.com"
     assert "ALARM" in mail.subject
     assert "break-glass.used" in world.kinds()
+
+
+def test_break_glass_account_raises_the_alarm_over_rpc_as_well(new_world: Maker) -> None:
+    """A program that calls with its password is a use like any other."""
+    world = new_world(alarm=["security@example.com"])
+    account = world.identity.create_account("glass", by=None, break_glass=True, user_id=3)
+    world.identity.passwords.replace(account, "only-for-emergencies", client())
+    calls = LocalAuthenticator(world.identity)
+    assert not calls.password("glass", "a-guess-of-a-stranger", client()).accepted
+    assert world.read_mail() == []
+    assert calls.password("glass", "only-for-emergencies", client()).user_id == 3
+    [mail] = world.read_mail()
+    assert (mail.recipient, "ALARM" in mail.subject) == ("security@example.com", True)
+    assert world.kinds().count("break-glass.used") == 1

@@ -83,13 +83,16 @@ def test_lockout_and_second_factor_hold_on_top(odoo: tuple[Identity, Database], 
     assert locked.reason is Refusal.LOCKED
 
 
-@pytest.mark.parametrize("change", ["password", "active", "account"])
+@pytest.mark.parametrize("change", ["password", "active", "factor", "account"])
 def test_change_on_either_side_holds_from_the_next_call(
     odoo: tuple[Identity, Database], world: World, change: str
 ) -> None:
-    """A new password or an archived user in Odoo, or an account shut here: nothing is remembered past it."""
+    """A new password, archived user or second factor in Odoo, an account shut here: nothing outlives it."""
     identity, database = odoo
+    database.rows("ALTER TABLE res_users ADD COLUMN IF NOT EXISTS totp_secret varchar")
     calls = LocalAuthenticator(identity)
+    demo, odoos = world.groups.logins["demo"], OdooAuthenticator(database)
+    marks = calls.mark(demo), odoos.mark(demo)
     for _ in range(2):
         assert calls.password("demo", "demo-pass", client()).accepted
         assert calls.key(KEY, client()).accepted
@@ -97,10 +100,13 @@ def test_change_on_either_side_holds_from_the_next_call(
         database.rows("UPDATE res_users SET password = %s WHERE login = 'demo'", (_hash("other"),))
     elif change == "active":
         database.rows("UPDATE res_users SET active = false WHERE login = 'demo'")
+    elif change == "factor":
+        database.rows("UPDATE res_users SET totp_secret = 'x' WHERE login = 'demo'")
     else:
         identity.deactivate(identity.base.accounts.find("demo"), by=None)
     assert not calls.password("demo", "demo-pass", client()).accepted
-    assert calls.key(KEY, client()).accepted is (change == "password")
+    assert calls.key(KEY, client()).accepted is (change in ("password", "factor"))
+    assert (calls.mark(demo), odoos.mark(demo)) != marks
 
 
 def test_account_of_vallums_own_stands_beside_them(odoo: tuple[Identity, Database], world: World) -> None:

@@ -17,6 +17,8 @@ from tests.support.installation import Installation, installed
 from tests.support.odoo import OdooReference
 from tests.support.server import alone, run_folder
 from tests.support.serving import Server, serving
+from tests.support.sign_on import federation as federation
+from tests.support.sign_on import visitor as visitor
 from tests.support.temporary import temporary_folder
 from vallum.postgres import EmbeddedServer
 
@@ -35,13 +37,21 @@ class Odoo:
     key: str
 
 
+# All tests come from one address, and many of them with wrong secrets.
+_LOCKOUT = (
+    "lockout = {account = {failures = 10000}, address = {failures = 10000}, network = {failures = 10000}}"
+)
+
+
 def _odoo(server: EmbeddedServer, reference: OdooReference, store: str) -> Iterator[Odoo]:
     """Over a copy, so that it can hold a key."""
     dsn = server.create_database(f"serve{reference.version}_{os.getpid()}", template=reference.template)
     key = odoo_key(dsn, "demo")
     with (
         temporary_folder() as folder,
-        serving(folder, dsn=dsn, store=store, settings={"registry": reference.registry}) as running,
+        serving(
+            folder, dsn=dsn, store=store, settings={"registry": reference.registry, "identity": _LOCKOUT}
+        ) as running,
     ):
         yield Odoo(running, key)
 

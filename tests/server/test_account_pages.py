@@ -13,7 +13,8 @@ import pyotp
 import pytest
 
 from tests.identity.world import GOOD
-from tests.support.installation import Installation
+from tests.support.forms import post, sign_in, tag
+from tests.support.installation import FENCED, Installation
 from vallum.identity.keys.scope import Scope
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -26,35 +27,18 @@ def browser(installation: Installation) -> Iterator[httpx.Client]:
         yield client
 
 
-def _tag(page: httpx.Response) -> str:
-    found = re.search(r'name="form" content="([0-9a-f]{64})"', page.text)
-    assert found, page.text
-    return found[1]
-
-
-def _post(
-    browser: httpx.Client, path: str, fields: dict[str, str], *, at: str | None = None
-) -> httpx.Response:
-    tag = _tag(browser.get(at or "/account/sign-in"))
-    return browser.post(path, data={"form": tag, **fields}, headers={"sec-fetch-site": "same-origin"})
-
-
-def _sign_in(browser: httpx.Client, login: str, password: str = GOOD, **more: str) -> httpx.Response:
-    return _post(browser, "/account/sign-in", {"login": login, "password": password, **more})
-
-
 def test_person_signs_in_sees_the_account_and_signs_out(
     installation: Installation, browser: httpx.Client
 ) -> None:
     """And then there is no way back."""
     installation.person("page-marie", user_id=3)
-    done = _sign_in(browser, "page-marie")
+    done = sign_in(browser, "page-marie")
     assert (done.status_code, done.headers["location"]) == (303, "/account/security")
     page = browser.get("/account/security")
     assert page.status_code == 200
     assert "page-marie@example.com" in page.text
     assert "trading.group_sale_salesman" in page.text
-    assert _post(browser, "/account/sign-out", {}, at="/account/security").status_code == 303
+    assert post(browser, "/account/sign-out", {}, at="/account/security").status_code == 303
     again = browser.get("/account/security")
     assert again.headers["location"].startswith("/account/sign-in")
 
@@ -69,7 +53,7 @@ def test_refusals_of_unknown_wrong_and_shut_are_the_same_to_the_byte(
     installation.identity.deactivate(gone, by=None)
 
     def seen(login: str, password: str) -> tuple[int, list[str], str]:
-        answer = _sign_in(browser, login, password)
+        answer = sign_in(browser, login, password)
         return (
             answer.status_code,
             sorted(name for name in answer.headers if name != "set-cookie"),
@@ -85,7 +69,7 @@ def test_refusals_of_unknown_wrong_and_shut_are_the_same_to_the_byte(
 def test_pages_run_no_script_but_our_own(installation: Installation, browser: httpx.Client) -> None:
     """Headers, cookies, and no inline script or style in any page."""
     installation.person("page-head", group="base.group_system")
-    _sign_in(browser, "page-head")
+    sign_in(browser, "page-head")
     for path in (
         "/account/sign-in",
         "/account/security",
@@ -126,22 +110,22 @@ def test_form_from_elsewhere_is_refused(
     installation: Installation, browser: httpx.Client, headers: dict[str, str]
 ) -> None:
     """With the right tag and cookies even; signing somebody in from elsewhere included."""
-    tag = _tag(browser.get("/account/sign-in"))
-    fields = {"form": tag, "login": "x", "password": "y"}
+    carried = tag(browser.get("/account/sign-in"))
+    fields = {"form": carried, "login": "x", "password": "y"}
     assert browser.post("/account/sign-in", data=fields, headers=headers).status_code == 403
 
 
-@pytest.mark.parametrize("tag", ["", "0" * 64, "own"])
+@pytest.mark.parametrize("sent", ["", "0" * 64, "own"])
 def test_form_without_the_tag_of_the_browser_is_refused(
-    installation: Installation, browser: httpx.Client, tag: str
+    installation: Installation, browser: httpx.Client, sent: str
 ) -> None:
     """A tag that was made for somebody else is none."""
     with installation.server.client() as other:
-        foreign = _tag(other.get("/account/sign-in"))
+        foreign = tag(other.get("/account/sign-in"))
     browser.get("/account/sign-in")
     done = browser.post(
         "/account/sign-in",
-        data={"form": foreign if tag == "own" else tag, "login": "x", "password": "y"},
+        data={"form": foreign if sent == "own" else sent, "login": "x", "password": "y"},
         headers={"sec-fetch-site": "same-origin"},
     )
     assert done.status_code == 403
@@ -153,7 +137,7 @@ def test_form_without_the_tag_of_the_browser_is_refused(
 def test_nothing_is_changed_by_a_get(installation: Installation, browser: httpx.Client, path: str) -> None:
     """An image on a foreign page does nothing."""
     installation.person(f"page-get-{abs(hash(path))}")
-    _sign_in(browser, f"page-get-{abs(hash(path))}")
+    sign_in(browser, f"page-get-{abs(hash(path))}")
     assert browser.get(path).status_code in (403, 405)
     assert browser.get("/account/security").status_code == 200
 
@@ -179,7 +163,7 @@ def test_nobody_is_sent_elsewhere(installation: Installation, browser: httpx.Cli
     """Whatever a link says to go on to."""
     login = f"go-{abs(hash(target))}"
     installation.person(login)
-    done = _sign_in(browser, login, next=target)
+    done = sign_in(browser, login, next=target)
     assert done.status_code == 303
     assert re.fullmatch(r"/[a-z][A-Za-z0-9/_\-.%?=&]*", done.headers["location"])
 
@@ -206,16 +190,16 @@ def test_cookie_before_the_second_factor_is_no_session(
     new = factors.begin_totp(account)
     app = pyotp.TOTP(new.secret)
     factors.finish_totp(account, new.ticket, app.at(now()), Client(address="192.0.2.1"))
-    done = _sign_in(browser, "page-two")
+    done = sign_in(browser, "page-two")
     assert done.headers["location"] == "/account/factor"
     step = browser.cookies["__Host-vallum-step"]
     assert "__Host-vallum" not in browser.cookies
     assert browser.get("/account/security").headers["location"].startswith("/account/sign-in")
     with installation.server.client(cookies={"__Host-vallum": step}) as thief:
         assert thief.get("/account/security").status_code == 303
-    wrong = _post(browser, "/account/factor", {"code": "000000"}, at="/account/factor")
+    wrong = post(browser, "/account/factor", {"code": "000000"}, at="/account/factor")
     assert wrong.status_code == 401
-    right = _post(
+    right = post(
         browser, "/account/factor", {"code": app.at(now() + timedelta(seconds=30))}, at="/account/factor"
     )
     assert right.headers["location"] == "/account/security"
@@ -231,7 +215,7 @@ def test_pages_of_administrators_are_for_them(
     login = f"page-plain-{path.count('/')}{len(path)}"
     installation.person(login)
     assert browser.get(path).headers["location"].startswith("/account/sign-in")
-    _sign_in(browser, login)
+    sign_in(browser, login)
     assert 'href="/account/users"' not in browser.get("/account/security").text
     assert browser.get(path).status_code == 403
 
@@ -239,18 +223,18 @@ def test_pages_of_administrators_are_for_them(
 def test_administrator_looks_after_accounts(installation: Installation, browser: httpx.Client) -> None:
     """Make, give a group, end sessions, shut; each shows at once."""
     installation.person("page-admin", group="base.group_system")
-    _sign_in(browser, "page-admin")
+    sign_in(browser, "page-admin")
     users = "/account/users"
-    made = _post(browser, users, {"login": "page-new", "kind": "person"}, at=users)
+    made = post(browser, users, {"login": "page-new", "kind": "person"}, at=users)
     assert made.status_code == 303
     here = made.headers["location"]
-    _post(browser, here, {"act": "give-group", "group": "base.group_user"}, at=here)
+    post(browser, here, {"act": "give-group", "group": "base.group_user"}, at=here)
     assert "base.group_user" in browser.get(here).text
-    assert "no mail address" in _post(browser, here, {"act": "reset"}, at=here).text
-    _post(browser, here, {"act": "deactivate"}, at=here)
+    assert "no mail address" in post(browser, here, {"act": "reset"}, at=here).text
+    post(browser, here, {"act": "deactivate"}, at=here)
     assert "shut" in browser.get(here).text
     assert "page-new" in browser.get(users + "?q=PAGE-NEW").text
-    assert _post(browser, users, {"login": "page-new"}, at=users).status_code == 400
+    assert post(browser, users, {"login": "page-new"}, at=users).status_code == 400
 
 
 def test_key_is_made_shown_once_and_works_within_its_scope(
@@ -260,9 +244,9 @@ def test_key_is_made_shown_once_and_works_within_its_scope(
     installation.person("page-keys", group="base.group_system")
     installation.identity.create_account("page-robot", by=None, kind="service", user_id=4)
     service = installation.identity.base.accounts.find("page-robot")
-    _sign_in(browser, "page-keys")
+    sign_in(browser, "page-keys")
     fields = {"service": str(service.id), "name": "sync", "models": "crm.lead", "may_read": "1", "days": "30"}
-    page = _post(browser, "/account/keys", fields, at="/account/keys")
+    page = post(browser, "/account/keys", fields, at="/account/keys")
     found = re.search(r'id="made">(vlm_[^<]+)<', page.text)
     assert found
     key = found[1]
@@ -271,7 +255,7 @@ def test_key_is_made_shown_once_and_works_within_its_scope(
         assert program.post("/json/2/crm.lead/search", json={"domain": []}).status_code == 200
         assert program.post("/json/2/res.partner/search", json={"domain": []}).status_code == 403
         assert program.post("/json/2/crm.lead/create", json={"vals_list": [{}]}).status_code == 403
-        leaked = _post(browser, "/account/leaked", {"key": key}, at="/account/leaked")
+        leaked = post(browser, "/account/leaked", {"key": key}, at="/account/leaked")
         assert "revoked" in leaked.text
         assert program.post("/json/2/crm.lead/search", json={"domain": []}).status_code == 401
     assert key not in installation.server.log.read_text()
@@ -336,8 +320,8 @@ def test_companies_are_kept_apart(installation: Installation) -> None:
 def test_secrets_are_in_no_log(installation: Installation, browser: httpx.Client) -> None:
     """Neither password, nor token, cookie, tag or link."""
     installation.person("page-log")
-    _sign_in(browser, "page-log")
-    _sign_in(browser, "page-log", "a-canary-never-seen")
+    sign_in(browser, "page-log")
+    sign_in(browser, "page-log", "a-canary-never-seen")
     browser.get("/account/reset?token=canary-in-query")
     log = installation.server.log.read_text()
     secrets = [GOOD, "a-canary-never-seen", "canary-in-query", *browser.cookies.values()]
@@ -351,7 +335,7 @@ def test_secrets_are_in_no_log(installation: Installation, browser: httpx.Client
         "/account/users/0",
         "/account/users/99999999999999999999",
         "/account/static/../web.py",
-        "/account/static/x",
+        "/account/static/account.css",
     ],
 )
 def test_paths_that_are_not_there_are_not_there(
@@ -363,14 +347,14 @@ def test_paths_that_are_not_there_are_not_there(
 
 def test_broken_forms_are_refused_quietly(installation: Installation, browser: httpx.Client) -> None:
     """No answer of 500, whatever is sent."""
-    tag = _tag(browser.get("/account/sign-in"))
+    carried = tag(browser.get("/account/sign-in"))
     own = {"sec-fetch-site": "same-origin"}
     for body in (
         b"",
         b"\xff\xfe",
         b"a=1&" * 5000,
-        f"form={tag}&form={tag}".encode(),
-        f"form={tag}&login=%ff%00".encode(),
+        f"form={carried}&form={carried}".encode(),
+        f"form={carried}&login=%ff%00".encode(),
     ):
         done = browser.post("/account/sign-in", content=body, headers={**own, **FORM})
         assert done.status_code in (401, 403), body[:40]
@@ -388,6 +372,42 @@ def test_broken_forms_are_refused_quietly(installation: Installation, browser: h
             b"{" * 100_000,
         ):
             done = browser.post(
-                path, content=body, headers={**own, "x-form": tag, "content-type": "application/json"}
+                path, content=body, headers={**own, "x-form": carried, "content-type": "application/json"}
             )
             assert done.status_code < 500, (path, body[:40])
+
+
+@pytest.mark.parametrize("path", ["/account/security", "/", "/data"])
+def test_address_list_holds_for_browsers_too(
+    installation: Installation, browser: httpx.Client, path: str
+) -> None:
+    """A session carried elsewhere shows nothing there, neither of the account nor of the data."""
+    login, inside, outside = FENCED, "192.0.2.7", "198.51.100.7"
+    if installation.identity.base.accounts.by_login(login) is None:
+        installation.person(login, user_id=19)
+    browser.headers["x-forwarded-for"] = inside
+    assert sign_in(browser, login).status_code == 303
+    assert browser.get(path).status_code == 200
+    browser.headers["x-forwarded-for"] = outside
+    refused = browser.get(path, follow_redirects=True)
+    assert refused.status_code == 403, refused.text
+    assert f"{login}@example.com" not in refused.text
+    browser.headers["x-forwarded-for"] = inside
+    assert browser.get(path).status_code == 303, "the browser has forgotten the session"
+    assert sign_in(browser, login).status_code == 303
+    assert browser.get(path).status_code == 200
+
+
+def test_address_list_of_a_group_holds_for_browsers_too(
+    installation: Installation, browser: httpx.Client
+) -> None:
+    """Also where Vallum itself gives the group, and as soon as it does."""
+    account = installation.person("page-chief")
+    browser.headers["x-forwarded-for"] = "203.0.113.9"
+    assert sign_in(browser, "page-chief").status_code == 303
+    assert browser.get("/account/security").status_code == 200
+    installation.identity.give_group(account, "trading.group_direction", by=None)
+    assert browser.get("/account/security").status_code == 403
+    browser.headers["x-forwarded-for"] = "203.0.113.10"
+    assert sign_in(browser, "page-chief").status_code == 303
+    assert browser.get("/account/security").status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import xmlrpc.client
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ import httpx
 import pytest
 
 from tests.server.conftest import Odoo
+from vallum.server.rpc.faults import RpcError
+from vallum.server.rpc.xmlrpc import dumped
 
 LEADS = "/json/2/crm.lead"
 EMPLOYEES = "/json/2/hr.employee"
@@ -273,3 +276,11 @@ def test_form_of_a_foreign_page_is_refused(client: httpx.Client) -> None:
 def test_odd_batch_is_refused(client: httpx.Client) -> None:
     """JSON-RPC batches, which would be many calls at the price of one, are no calls."""
     assert client.post("/jsonrpc", json=[{"jsonrpc": "2.0", "params": {}}] * 1_000).status_code == 400
+
+
+@pytest.mark.parametrize("number", [2**31 - 1, 2**31, 2**53, -(2**53)])
+def test_integer_over_xml_is_equal_or_refused(number: int) -> None:
+    """XML-RPC has 32 bits: beyond, a float that is the same number, and none that is nearly."""
+    assert xmlrpc.client.loads(dumped(([number],)))[0] == ([number],)
+    with pytest.raises(RpcError):
+        dumped(({"a": [2**53 + 1]},))

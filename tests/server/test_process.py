@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.support.odoo import OdooReference
 from tests.support.serving import Server, serving
 from tests.support.temporary import temporary_folder
 from vallum.postgres import EmbeddedServer, connect
+from vallum.server.deaths import Deaths
 
 LEADS = "/json/2/crm.lead"
 
@@ -147,6 +149,47 @@ def test_killed_worker_is_replaced(two: tuple[Server, str, str]) -> None:
     assert answered > 20
     assert _until(lambda: len(workers()) == len(before) and {p.pid for p in workers()} != before, 60)
     assert _answer(server, key) == expected
+
+
+@pytest.mark.slow
+def test_worker_killed_again_and_again_takes_no_other_with_it(two: tuple[Server, str, str]) -> None:
+    """Three times within seconds, as soon as it is back: the server goes on."""
+    server, _, key = two
+    expected = _answer(server, key)
+    parent = psutil.Process(server.process.pid)
+
+    def workers() -> list[psutil.Process]:
+        living = [p for p in parent.children() if p.status() != psutil.STATUS_ZOMBIE]
+        return sorted(living, key=lambda p: (p.create_time(), p.pid))
+
+    killed: set[int] = set()
+    usual = len(workers())
+    for _ in range(3):
+        assert _until(lambda: len(workers()) == usual and workers()[-1].pid not in killed, 60)
+        victim = workers()[-1]
+        killed.add(victim.pid)
+        os.kill(victim.pid, signal.SIGKILL)
+    assert _until(lambda: len(workers()) == usual and workers()[-1].pid not in killed, 60)
+    time.sleep(1)
+    assert server.process.poll() is None
+    with suppress(httpx.TransportError):
+        # A connection that waited for the last one killed ends with it.
+        _answer(server, key)
+    assert _answer(server, key) == expected
+
+
+def test_deaths_are_a_loop_only_after_many() -> None:
+    """Then granian is told, and ends: what starts the server is to know."""
+    deaths = Deaths()
+    for second in range(100, 119):
+        deaths[0] = float(second)
+        assert deaths.get(0, 0) == 0
+    deaths.clear()
+    deaths[0] = 119.0
+    assert deaths.get(0, 0) == 119.0
+    assert deaths.get(1, 0) == 0
+    deaths[0] = 300.0
+    assert deaths.get(0, 0) == 0
 
 
 def _answer(server: Server, key: str) -> Any:

@@ -43,6 +43,7 @@ def console_app(
     *,
     administrators: Sequence[str] = ("admin",),
     auditors: Sequence[str] = (),
+    approvers: Sequence[str] | None = None,
     writable: bool = False,
     odoo: bool = False,
     audit: Audit | None = None,
@@ -67,6 +68,7 @@ def console_app(
             csrf=f"token of {user.login}",
             administrator=user.login in administrators,
             auditor=user.login in auditors,
+            approver=user.login in (administrators if approvers is None else approvers),
             lang=user.lang,
             tz=user.tz,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from tests.identity.world import GOOD
 from tests.support.company import METADATA, POLICY
@@ -15,7 +15,10 @@ from vallum.identity import Client, Identity, open_identity
 from vallum.kernel import Settings
 from vallum.postgres import Database, EmbeddedServer
 
-__all__ = ["Installation", "installed"]
+__all__ = ["FENCED", "Installation", "installed"]
+
+# Whoever is called so may come from 192.0.2.0/24 only.
+FENCED: Final = "fenced"
 
 
 class Installation:
@@ -47,7 +50,13 @@ def installed(pg_server: EmbeddedServer, company: str) -> Iterator[Installation]
         " factor_address = {failures = 10000}}"
     )
     with temporary_folder() as folder:
-        settings = {"metadata": METADATA, "policy": POLICY, "identity": identity}
+        settings = {
+            "metadata": METADATA,
+            "policy": POLICY,
+            "identity": identity,
+            "trusted_proxies": "127.0.0.1",
+            "addresses": f"user {FENCED} 192.0.2.0/24,group trading.group_direction !203.0.113.9",
+        }
         with (
             serving(folder, dsn=company, store=store, settings=settings, port=port) as server,
             Database(store, readonly=False) as database,

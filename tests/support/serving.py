@@ -97,6 +97,8 @@ def serving(
         "workers": workers,
         "login_rate": 100_000,
         "login_burst": 100_000,
+        "sso_rate": 100_000,
+        "sso_burst": 100_000,
         "api_rate": 1_000_000,
         "api_burst": 1_000_000,
         **(settings or {}),

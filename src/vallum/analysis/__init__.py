@@ -9,7 +9,7 @@ from vallum.analysis.changes import (
     UserChange,
 )
 from vallum.analysis.diff import diff_snapshots
-from vallum.analysis.draft import Change, Draft, compare, with_right, with_rule
+from vallum.analysis.draft import Change, Draft, compare, with_group, with_right, with_rule, without
 from vallum.analysis.explain import explain
 from vallum.analysis.explanation import (
     Actual,
@@ -61,7 +61,9 @@ __all__ = [
     "readable_models",
     "take_snapshot",
     "who_can",
+    "with_group",
     "with_right",
     "with_rule",
+    "without",
     "write_snapshot",
 ]

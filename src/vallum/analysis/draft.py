@@ -23,10 +23,10 @@ from vallum.enforce import Application
 from vallum.enforce.attempt import as_error, attempt
 from vallum.enforce.statement import compiled
 from vallum.kernel import NO_PROGRESS, Operation, Progress, VallumError
-from vallum.policy import AccessRight, Policy, RecordRule, User, actor_of, decide
+from vallum.policy import AccessRight, Group, Policy, RecordRule, User, actor_of, decide
 from vallum.schema import Model
 
-__all__ = ["Change", "Draft", "Failure", "compare", "with_right", "with_rule"]
+__all__ = ["Change", "Draft", "Failure", "compare", "with_group", "with_right", "with_rule", "without"]
 
 _SAMPLES: Final = 6
 
@@ -77,6 +77,22 @@ def with_right(policy: Policy, right: AccessRight) -> Policy:
     """
     rights = [old for old in policy.rights if old.id != right.id]
     return Policy.of(policy.groups.values(), [*rights, right], policy.rules, policy.menus, source="draft")
+
+
+def with_group(policy: Policy, group: Group) -> Policy:
+    """The policy with this group, in the place of the one with its id.
+
+    Raises: MissingReference, CyclicHierarchy (it implies itself).
+    """
+    groups = {**policy.groups, group.id: group}
+    return Policy.of(groups.values(), policy.rights, policy.rules, policy.menus, source="draft")
+
+
+def without(policy: Policy, kind: str, number: int) -> Policy:
+    """The policy without the access right (`right`) or record rule (`rule`) of that id."""
+    rights = [old for old in policy.rights if kind != "right" or old.id != number]
+    rules = [old for old in policy.rules if kind != "rule" or old.id != number]
+    return Policy.of(policy.groups.values(), rights, rules, policy.menus, source="draft")
 
 
 def compare(

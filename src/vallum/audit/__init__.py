@@ -13,8 +13,10 @@ from vallum.audit.errors import (
     LogForked,
     MalformedNote,
     ProofFailed,
+    SequencedElsewhere,
 )
 from vallum.audit.keys import actor_key
+from vallum.audit.recorder import Recorder
 from vallum.audit.sequencer import Sequencer
 from vallum.audit.state import Alarm, Home
 
@@ -29,6 +31,8 @@ __all__ = [
     "LogForked",
     "MalformedNote",
     "ProofFailed",
+    "Recorder",
+    "SequencedElsewhere",
     "Sequencer",
     "Who",
     "actor_key",

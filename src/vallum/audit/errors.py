@@ -15,6 +15,7 @@ __all__ = [
     "LogForked",
     "MalformedNote",
     "ProofFailed",
+    "SequencedElsewhere",
 ]
 
 
@@ -22,6 +23,12 @@ class AuditRefused(VallumError):
     """The audit trail cannot do this, or PostgreSQL does not let it."""
 
     code = "audit-refused"
+
+
+class SequencedElsewhere(AuditRefused):
+    """Another sequencer is at work on this log."""
+
+    code = "audit-elsewhere"
 
 
 class KeyRefused(VallumError):

@@ -7,7 +7,6 @@ Source: c2sp.org/signed-note, c2sp.org/tlog-checkpoint, c2sp.org/tlog-cosignatur
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
@@ -45,7 +44,8 @@ def _key_id(name: str, kind: int, public: bytes) -> bytes:
 def _decoded(text: str, what: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
+        # What is not ASCII is one as well, and no binascii.Error.
         raise MalformedNote(f"{what} is no base64") from None
 
 

@@ -104,7 +104,7 @@ def _where(wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
             )
         values["operation"] = _LETTERS[wanted.operation]
     if wanted.kind is not None:
-        values["kind"] = f'%"kind":{json.dumps(wanted.kind)}%'
+        values |= {"kind": wanted.kind, "spelled": f'"kind":{json.dumps(wanted.kind)}'}
     return parts, values
 
 
@@ -118,7 +118,7 @@ _PARTS: Final = {
     "since": "at >= %(since)s",
     "until": "at < %(until)s",
     "operation": 'op = %(operation)s::"char"',
-    "kind": "op IS NULL AND entry LIKE %(kind)s",
+    "kind": "op IS NULL AND strpos(entry, %(spelled)s) > 0 AND entry::jsonb ->> 'kind' = %(kind)s",
     "end": "index < %(end)s",
 }
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 import psycopg
 
 from vallum.audit.entries import Entry, Raw, entry_of, instant, make_entry
-from vallum.audit.errors import AuditRefused, Fenced, LogForked
+from vallum.audit.errors import AuditRefused, Fenced, LogForked, SequencedElsewhere
 from vallum.audit.install import Hand, refresh
 from vallum.audit.keys import actor_key
 from vallum.audit.publisher import Publisher
@@ -29,7 +29,7 @@ from vallum.audit.tree import Frontier, leaf_hash
 from vallum.kernel import Clock, SystemClock
 from vallum.postgres import connect
 
-__all__ = ["PARTITION", "Sequenced", "Sequencer"]
+__all__ = ["OLDEST", "PARTITION", "Sequenced", "Sequencer"]
 
 Connection = psycopg.Connection[Any]
 # Leaves a partition: what retention drops at once.
@@ -98,8 +98,9 @@ class Sequencer:
 
     def _start(self) -> None:
         locked = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
-        if locked == (False,) and not self._takeover:
-            raise AuditRefused(
+        self._locked = locked == (True,)
+        if not self._locked and not self._takeover:
+            raise SequencedElsewhere(
                 "another sequencer writes this log", fix="stop it, or take over with --takeover"
             )
         row = self._connection.execute(
@@ -120,6 +121,7 @@ class Sequencer:
         self._raised = []
         if self._turns % 20 == 0:
             self._refresh()
+            self._lock()
         self._turns += 1
         try:
             with self._connection.transaction():
@@ -131,6 +133,17 @@ class Sequencer:
         self._frontier = frontier
         self._publisher.publish(self._connection, self.origin, frontier, hashes)
         return Sequenced(len(hashes), frontier.size, tuple(self._raised))
+
+    def _lock(self) -> None:
+        """After a takeover, hold the lock as soon as the one before has let go: others then stand by."""
+        if not self._locked:
+            row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
+            self._locked = row == (True,)
+
+    def lag(self) -> float:
+        """Seconds that the oldest event waits, as far as a short look tells. Raises: psycopg.Error."""
+        row = self._connection.execute(OLDEST).fetchone()
+        return max(0.0, float(row[0])) if row is not None and row[0] is not None else 0.0
 
     def _refresh(self) -> None:
         try:
@@ -297,4 +310,9 @@ SELECT e.id, e.xid::text, e.n, e.at, e.kind, e.relation, e.key, e.op::text, e.ol
 FROM vallum.audit_inbox e LEFT JOIN vallum.audit_footer f ON f.xid = e.xid AND f.count IS NOT NULL
 ORDER BY e.id
 """
+# The first events in the table are the oldest, but for a few; a look is not to read all that waits.
+OLDEST: Final = (
+    b"SELECT extract(epoch FROM clock_timestamp() - min(at)) FROM"
+    b" (SELECT at FROM vallum.audit_inbox LIMIT 100) AS first"
+)
 _COPY: Final = "COPY vallum.audit_leaf (index, entry, at, relation, key, op, actor, seed, secret) FROM STDIN"

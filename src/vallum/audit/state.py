@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from vallum.audit.entries import instant
-from vallum.audit.errors import AuditRefused, LogForked
+from vallum.audit.errors import LogForked, SequencedElsewhere
 from vallum.audit.tiles import write_durably
 
 __all__ = ["Alarm", "Home", "Signed"]
@@ -119,14 +119,14 @@ class Home:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """One sequencer a folder. Raises: AuditRefused (another is at work)."""
+        """One sequencer a folder. Raises: SequencedElsewhere."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise AuditRefused(
+                raise SequencedElsewhere(
                     "another sequencer works in this folder", where=str(self.folder), fix="stop it first"
                 ) from None
             yield

@@ -9,7 +9,6 @@ Source: c2sp.org/tlog-witness
 from __future__ import annotations
 
 import base64
-import binascii
 import fcntl
 import hashlib
 import json
@@ -121,7 +120,7 @@ def _request(body: bytes) -> tuple[int, list[bytes], Note]:
         raise MalformedNote("the request cannot be read")
     try:
         proof = [base64.b64decode(line, validate=True) for line in lines[1:]]
-    except binascii.Error:
+    except ValueError:
         raise MalformedNote("the proof is no base64") from None
     if any(len(step) != 32 for step in proof):
         raise MalformedNote("the proof holds no hashes")

@@ -8,7 +8,22 @@ from typing import Annotated
 
 import typer
 
-from vallum.cli import access, audit, check, demo, group, key, odoo, records, roles, scim, serve, sso, user
+from vallum.cli import (
+    access,
+    audit,
+    check,
+    demo,
+    group,
+    key,
+    odoo,
+    policy,
+    records,
+    roles,
+    scim,
+    serve,
+    sso,
+    user,
+)
 from vallum.cli.failure import ERROR, usage_error
 from vallum.cli.options import command, examples
 from vallum.cli.shell import Shell
@@ -33,6 +48,7 @@ app = typer.Typer(
 app.add_typer(access.app)
 app.add_typer(audit.app)
 app.add_typer(odoo.app)
+app.add_typer(policy.app)
 app.add_typer(roles.app)
 app.add_typer(user.app)
 app.add_typer(group.app)

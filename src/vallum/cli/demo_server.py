@@ -6,9 +6,6 @@ For trying out, on loopback alone: there is no TLS, and nobody needs a second fa
 from __future__ import annotations
 
 import shutil
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.text import Text
@@ -25,7 +22,6 @@ __all__ = ["serve"]
 
 METADATA: Final = "examples.trading:Base"
 _AUDITED: Final = ("sale_order", "sale_order_line", "crm_lead", "hr_employee", "res_partner", "account_move")
-_TURN: Final = 1.0
 
 
 def serve(shell: Shell, dsn: str, trading: Any, port: int) -> None:
@@ -53,7 +49,7 @@ def serve(shell: Shell, dsn: str, trading: Any, port: int) -> None:
         # The trail of a company that is gone.
         shutil.rmtree(folder / "audit", ignore_errors=True)
         _begin(audit, trading)
-    with prepared(settings) as ready, _sequenced(audit):
+    with prepared(settings) as ready:
         shell.show("", f"The console is at http://localhost:{port}", "")
         if ready.first_link is not None:
             shell.show("Sign in as admin by this link, once:", Text(ready.first_link, no_wrap=True), "")
@@ -83,25 +79,3 @@ def _begin(audit: Audit, trading: Any) -> None:
         for employee in helene.search("hr.employee", [], limit=2):
             salary = helene.read("hr.employee", [employee], ["salary"])[0]["salary"] or 40_000
             helene.write("hr.employee", [employee], {"salary": float(salary) + 1_500})
-
-
-@contextmanager
-def _sequenced(audit: Audit) -> Iterator[None]:
-    """The trail's sequencer beside the server."""
-    from vallum.audit import Sequencer
-
-    done = threading.Event()
-
-    def work() -> None:
-        with Sequencer(audit.dsn, audit.home, notify=lambda alarm: None).running() as sequencer:
-            while not done.is_set():
-                sequencer.step()
-                done.wait(_TURN)
-
-    thread = threading.Thread(target=work, name="sequencer", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join(5)

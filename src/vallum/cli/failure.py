@@ -91,10 +91,11 @@ def _tell(error: dict[str, str | None], label: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"error": error}, ensure_ascii=False), file=sys.stderr)
         return
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    from vallum.cli.terminal import PlainConsole
+
+    console = PlainConsole(stderr=True, soft_wrap=True, highlight=False)
     where = f" (at {error['where']})" if error["where"] else ""
     console.print(Text.assemble((f"{label}:", "bold red"), f" {error['what']}{where}"))
     if error["fix"]:

@@ -11,6 +11,7 @@ from vallum.cli import roles_screen as screen
 from vallum.cli.arguments import names_of, user_of
 from vallum.cli.failure import OK, REFUSED
 from vallum.cli.options import command, examples
+from vallum.cli.recording import told
 from vallum.cli.shell import Shell
 from vallum.kernel import SettingsError
 
@@ -108,6 +109,7 @@ def apply(
             shell.show(*screen.proposal(found, screen.warnings(vallum, found)))
             if not found.is_empty:
                 typer.confirm("Apply?", abort=True, err=True)
+        told(shell, "policy-change", act="roles applied")
         done = vallum.roles.apply(
             chosen, writable=writable, force=force, lock_timeout=lock_timeout, progress=shell.progress
         )
@@ -146,6 +148,7 @@ def drop(shell: Shell, lock_timeout: LockTimeout = 5.0, yes: Yes = False) -> Non
     if not yes:
         _cannot_ask(shell)
         typer.confirm("Remove all policies, roles and logins that Vallum has made?", abort=True, err=True)
+    told(shell, "policy-change", act="roles dropped")
     count = drop_roles(dsn, lock_timeout=lock_timeout)
     if shell.json:
         shell.write({"undone": count})
@@ -180,9 +183,11 @@ def login(
     with shell.open() as vallum:
         who = user_of(vallum, user)
         if disable:
+            told(shell, "administration", act="log-in shut", of=who)
             ended = vallum.roles.disable(who)
             _tell_disabled(shell, user, ended)
             return
+        told(shell, "administration", act="log-in made", of=who)
         made = vallum.roles.login(who, None if no_password else valid_days)
         name, database = vallum.users.find(who).login, vallum.roles.database
     if shell.json:
@@ -208,9 +213,11 @@ def pooler(
     """Let a role act for users by a signed setting, with a new key; one that is missing is made."""
     with shell.open() as vallum:
         if remove:
+            told(shell, "administration", act="pooler removed", role=role)
             was = vallum.roles.unpool(role)
             _tell_unpooled(shell, role, was)
             return OK if was else REFUSED
+        told(shell, "administration", act="pooler made", role=role)
         made = vallum.roles.pooler(role)
     if shell.json:
         shell.write(secrets.pooler_data(made))

@@ -113,9 +113,9 @@ class Shell:
     @cached_property
     def console(self) -> Console:
         """Standard output."""
-        from rich.console import Console
+        from vallum.cli.terminal import PlainConsole
 
-        class Output(Console):
+        class Output(PlainConsole):
             def on_broken_pipe(self) -> None:
                 """Rich would end the process with 1, which here means: refused."""
                 raise BrokenPipeError
@@ -131,7 +131,9 @@ class Shell:
 
     def note(self, text: str) -> None:
         """Say something beside the answer, on standard error."""
-        print(text, file=sys.stderr)
+        from vallum.cli.terminal import plain_text
+
+        print(plain_text(text), file=sys.stderr)
 
     def write(self, data: object) -> None:
         """Say something to programs: JSON, one document."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vallum.cli import sso_describe
+from vallum.cli import sso_describe, sso_key
 from vallum.cli.accounts import account_of, ask, rows
 from vallum.cli.failure import OK, REFUSED
 from vallum.cli.options import command, examples
@@ -23,6 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(sso_describe.app)
+app.add_typer(sso_key.app)
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -86,21 +87,6 @@ def check(shell: Shell, id: Id) -> int:
     else:
         shell.show(rows(shown, "what", "well", "found"))
     return OK if all(one.well for one in found) else REFUSED
-
-
-@app.command(epilog=examples("vallum sso metadata corp > vallum.xml"))
-@command
-def metadata(shell: Shell, id: Id) -> None:
-    """Write our own SAML metadata, for the provider."""
-    from vallum.identity.saml.flow import SamlFlow
-
-    with sign_on(shell) as world:
-        flow = SamlFlow(world.store, world.accounts, world.clock, world.identity.base.settings.url)
-        text = flow.metadata(id).decode()
-    if shell.json:
-        shell.write({"metadata": text})
-    else:
-        typer.echo(text)
 
 
 @app.command(epilog=examples("vallum sso remove entra --yes"))
@@ -254,13 +240,10 @@ def sync(
 
 
 def _raw(world: Any, id: str) -> dict[str, Any]:
-    from vallum.identity.sso.errors import NoSuchProvider
+    from vallum.identity.sso.store import config_of
 
     with world.store.transaction() as tx:
-        row = tx.execute("SELECT config FROM vallum.sso_provider WHERE id = %s", (id,)).fetchone()
-    if row is None:
-        raise NoSuchProvider(f"no identity provider is called `{id}`", fix="`vallum sso list` shows them")
-    return dict(row[0])
+        return config_of(tx, id)
 
 
 def _issuer(provider: Any) -> str:

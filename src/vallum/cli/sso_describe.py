@@ -88,7 +88,8 @@ def oidc(
 @app.command(
     epilog=examples(
         "vallum sso saml corp --idp-metadata idp.xml --create",
-        note="Give the provider our own metadata: `vallum sso metadata corp`. It must sign assertions.",
+        note="Give the provider our own metadata: `vallum sso metadata corp`. It must sign assertions."
+        " Signed requests, encryption (`--set encrypt=true`) and logout need `vallum sso key` first.",
     )
 )
 @command

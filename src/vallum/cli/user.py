@@ -11,6 +11,7 @@ from vallum.cli.accounts import account_of, ask, opened, rows
 from vallum.cli.failure import OK, REFUSED
 from vallum.cli.options import command, examples
 from vallum.cli.shell import Shell
+from vallum.identity.search import AccountQuery, find_accounts
 from vallum.kernel import SettingsError
 
 __all__ = ["app"]
@@ -27,16 +28,19 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 @command
 def list_(
     shell: Shell,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="Only those whose login or name has it.")] = "",
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="How a login, a mail address, or a word of a name begins.")
+    ] = "",
     services: Annotated[bool, typer.Option("--services", help="Only service accounts.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="So many at most.")] = 100,
-    after: Annotated[int, typer.Option("--after", min=0, help="Those with a greater id, to go on.")] = 0,
+    after: Annotated[
+        int, typer.Option("--after", min=0, help="Without TEXT: those with a greater id, to go on.")
+    ] = 0,
 ) -> None:
     """List accounts."""
     with opened(shell) as identity:
-        some = identity.base.accounts.some(
-            text, kind="service" if services else None, after=after, limit=limit
-        )
+        query = AccountQuery(text=text, kind="service" if services else None)
+        some = find_accounts(identity.base.store, query, after=after, limit=limit)
         found = [account.as_dict() for account in some]
     if shell.json:
         shell.write(found)

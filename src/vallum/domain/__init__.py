@@ -22,7 +22,7 @@ from vallum.domain.lower import Lowering, root
 from vallum.domain.lower18 import Lowering18
 from vallum.domain.lower19 import Lowering19
 from vallum.domain.named import Named, odoo_named
-from vallum.domain.parse import OPERATORS, parse, parse_text
+from vallum.domain.parse import OPERATORS, parse, parse_asked, parse_text
 from vallum.domain.records import RecordReader, Records, RuleContext
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "negate",
     "odoo_named",
     "parse",
+    "parse_asked",
     "parse_text",
     "root",
     "to_list",

@@ -28,13 +28,16 @@ from vallum.domain.ast import (
     Or,
     all_of,
     any_of,
+    conditions,
     negate,
 )
 from vallum.kernel import MalformedDomain, UnknownOperator
 
-__all__ = ["ANY_OPERATORS", "MAX_DEPTH", "OPERATORS", "parse", "parse_text"]
+__all__ = ["ANY_OPERATORS", "MAX_DEPTH", "OPERATORS", "parse", "parse_asked", "parse_text"]
 
-ANY_OPERATORS: Final = frozenset({"any", "not any", "any!", "not any!"})
+# They reach records without the rights and rules of whoever asks: for record rules and the superuser.
+_BYPASSING: Final = frozenset({"any!", "not any!"})
+ANY_OPERATORS: Final = frozenset({"any", "not any"}) | _BYPASSING
 OPERATORS: Final = frozenset(
     {"=", "!=", "<=", "<", ">", ">=", "=?", "in", "not in", "child_of", "parent_of"}
     | {"like", "not like", "ilike", "not ilike", "=like", "=ilike", "not =like", "not =ilike"}
@@ -58,6 +61,32 @@ def parse(source: Any, *, where: str | None = None) -> Domain:
 Or(children=(Condition(path='a', operator='=', value=1), Condition(path='b', operator='=', value=False)))))
     """
     return _parse(source, where, MAX_DEPTH)
+
+
+def parse_asked(source: Any) -> Domain:
+    """As `parse`, for a domain of somebody whom rights and rules restrict.
+
+    Raises: MalformedDomain, UnknownOperator (one that goes round them).
+
+    >>> parse_asked([("a", "any", [("b", "=", 1)])])
+    Condition(path='a', operator='any', value=Condition(path='b', operator='=', value=1))
+    """
+    domain = parse(source)
+    _check_asked(domain)
+    return domain
+
+
+def _check_asked(domain: Domain) -> None:
+    for condition in conditions(domain):
+        operator = condition.operator
+        if operator in _BYPASSING:
+            raise UnknownOperator(
+                f"`{operator}` goes round access rights and rules (in the condition on"
+                f" `{condition.path[:100]}`): it is for record rules and the superuser",
+                fix=f"use `{operator[:-1]}`",
+            )
+        if operator in ANY_OPERATORS:
+            _check_asked(condition.value)
 
 
 def parse_text(text: str, *, where: str | None = None) -> Domain:

@@ -7,12 +7,12 @@ Whoever holds an `Application` can read all data the database connection can.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from datetime import datetime
 from functools import cached_property
 from threading import Lock, local
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import psycopg
 
@@ -25,10 +25,11 @@ from vallum.policy import SUPERUSER_ID, Actor, ActorAccess, Directory, Policy, a
 from vallum.postgres import Database
 from vallum.schema import Schema, Storage
 
-__all__ = ["Application", "Stamp"]
+__all__ = ["Application", "Stamp", "Watcher"]
 
 MAX_ACTORS: Final = 1024
 Stamp: TypeAlias = "Callable[[psycopg.Connection[tuple[object, ...]], Actor | None], None]"
+Watcher: TypeAlias = "Callable[[Actor | None, str, Mapping[str, Any], Sequence[int]], None]"
 
 
 class Application:
@@ -37,6 +38,8 @@ class Application:
     `storage`: how its fields are stored, where Vallum may write them. `reload` reads policy and users anew.
     `check_after_write`: a write must leave records within the write rules too, not only find them there.
     `stamps` are called at the start of each writing call, in its transaction, with whoever writes.
+    `watchers` are told of each read of a model among `watched` before it is given away: by whom, what, and
+    the ids; where one raises, nothing is.
     """
 
     def __init__(
@@ -57,6 +60,8 @@ class Application:
         self.storage = storage
         self.check_after_write = check_after_write
         self.stamps: list[Stamp] = []
+        self.watched: frozenset[str] = frozenset()
+        self.watchers: list[Watcher] = []
         self.keys_ready = False
         self._current = People(database, policy, directory, reload)
         self._private = local()

@@ -193,10 +193,10 @@ class Audit:
     def search_as(self, session: Session, wanted: Wanted, *, limit: int = 100) -> list[Event]:
         """The events asked for that the session's actor may see, newest first.
 
-        Raises: AuditRefused, AccessDenied (the actor may read none of the tables asked for).
+        Raises: AuditRefused, AccessDenied (the actor may read none of the tables, or fields, asked for).
         """
         eyes = Eyes(session)
-        relations = eyes.relations(wanted.relations)
+        relations = eyes.relations(wanted.relations, wanted.field)
         if not relations:
             raise AccessDenied("none of these events is open to this user", where=session.login)
         shown: list[Event] = []
@@ -224,10 +224,14 @@ class Eyes:
         }
         self._fields: dict[str, frozenset[str]] = {}
 
-    def relations(self, asked: Sequence[str] | None) -> list[str]:
-        """The tables among these whose model may be read at all."""
+    def relations(self, asked: Sequence[str] | None, field: str | None = None) -> list[str]:
+        """The tables among these whose model may be read at all, and the field where one is asked for.
+
+        Nobody learns when a field that is shut to them has changed, by asking for it.
+        """
         names = self._models if asked is None else [name for name in asked if name in self._models]
-        return [name for name in names if self._open(self._models[name])]
+        readable = [name for name in names if self._open(self._models[name])]
+        return [name for name in readable if field is None or field in self._columns(self._models[name])]
 
     def _open(self, model: str) -> bool:
         try:
@@ -279,7 +283,9 @@ class Eyes:
         # From where others work is theirs.
         content["actor"] = {k: v for k, v in content["actor"].items() if k not in ("ip", "request")}
         content.pop("db", None)
-        return replace(event, content=content, entry="")
+        sides = {side: content.get(side) or {} for side in ("actor", "key", "new", "old")}
+        altered = tuple(a for a in event.altered if a.partition(".")[2] in sides.get(a.partition(".")[0], ()))
+        return replace(event, content=content, altered=altered, entry="")
 
 
 def _record_of(event: Event) -> int | None:

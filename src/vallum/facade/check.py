@@ -5,13 +5,14 @@ A rule that cannot is an error at the moment somebody meets it, and an error den
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from vallum.domain import Domain, evaluate_domain, root
 from vallum.enforce import Application
 from vallum.kernel import NO_PROGRESS, Progress, VallumError
-from vallum.policy import Actor, RecordRule
+from vallum.policy import Actor, RecordRule, User
 from vallum.schema import Model
 
 __all__ = ["BrokenRule", "Check", "check"]
@@ -41,11 +42,13 @@ class Check:
     unreachable: tuple[str, ...]
 
 
-def check(application: Application, *, progress: Progress = NO_PROGRESS) -> Check:
-    """Bind every rule for every active user it is for, with all the user's companies."""
+def check(
+    application: Application, *, users: Iterable[User] | None = None, progress: Progress = NO_PROGRESS
+) -> Check:
+    """Bind every rule for every user it is for (all active ones), with all the user's companies."""
     rules = [rule for rule in application.policy.rules if rule.model in application.schema]
     strays = [rule for rule in application.policy.rules if rule.model not in application.schema]
-    users = [user for user in application.directory if user.active]
+    users = [user for user in (application.directory if users is None else users) if user.active]
     lowered: dict[tuple[int, Domain], None] = {}
     failures: dict[tuple[int, str], tuple[RecordRule, VallumError, list[str]]] = {}
     bound = 0

@@ -175,7 +175,9 @@ def _own(
     policy: Paths | None,
     version: int | None,
 ) -> _Parts:
+    from vallum.policy.change import laid_over
     from vallum.policy.readers.application import read_group_ids, read_users
+    from vallum.policy.readers.changes import read_changes
     from vallum.policy.readers.modules import read as read_modules
     from vallum.schema.readers.sqlalchemy import read as read_models
     from vallum.schema.readers.sqlalchemy_storage import read_storage
@@ -195,8 +197,10 @@ def _own(
 
     def reload() -> tuple[Policy, Directory]:
         with database.snapshot():
+            # What was approved since, over what the files say.
+            known = laid_over(read.policy, read_changes(database))
             ids = read_group_ids(database, schema)
-            return read.policy.with_group_ids(ids), Directory(read_users(database, schema))
+            return known.with_group_ids(ids), Directory(read_users(database, schema))
 
     return _Parts(schema, reload, read_storage(models, schema))
 

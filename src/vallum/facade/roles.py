@@ -149,6 +149,14 @@ class Roles:
 
             return again(connection, once)
 
+    def applied(self) -> bool:
+        """Whether the policy was ever applied to roles here; much sooner told than all of `status`.
+
+        Raises: ConnectionFailed.
+        """
+        with self._connection() as connection:
+            return is_applied(connection)
+
     def status(self, *, progress: Progress = NO_PROGRESS) -> Status:
         """Whether the database still holds the policy, and today's.
 

@@ -8,82 +8,28 @@ that deactivates it.
 
 from __future__ import annotations
 
-import re
 import secrets
-import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import psycopg
 
+from vallum.identity.account import (
+    COLUMNS,
+    Account,
+    Kind,
+    account_of,
+    checked_email,
+    checked_login,
+    login_key,
+)
 from vallum.identity.errors import AccountTaken, UnknownAccount
 from vallum.identity.store import Connection, Store, one
-from vallum.kernel import SettingsError
 
-__all__ = ["ADMINISTRATOR", "Account", "Accounts", "Kind", "end_all", "login_key"]
+__all__ = ["ADMINISTRATOR", "Account", "Accounts", "Kind", "end_all", "end_of_programs", "login_key"]
 
-Kind = Literal["person", "service"]
 ADMINISTRATOR: Final = "administrator"
-_COLUMNS: Final = (
-    "id, kind, login, name, email, user_id, source, active, break_glass, local_password, password_hash,"
-    " password_set, factor_deadline, handle, created, last_sign_in"
-)
-_EMAIL: Final = re.compile(r"[^@\s<>,;:\"\\]{1,64}@[^@\s<>,;:\"\\]{1,255}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """An account as stored. `user_id`: the application's user; `handle`: what passkeys know it by."""
-
-    id: int
-    kind: Kind
-    login: str
-    name: str
-    email: str | None
-    user_id: int | None
-    source: str
-    active: bool
-    break_glass: bool
-    local_password: bool
-    password_hash: str | None
-    password_set: datetime | None
-    factor_deadline: datetime | None
-    handle: bytes
-    created: datetime
-    last_sign_in: datetime | None
-
-    def __repr__(self) -> str:
-        return f"Account({self.id}, {self.login!r})"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The account for a program, without what only this program needs."""
-        return {
-            "id": self.id,
-            "kind": self.kind,
-            "login": self.login,
-            "name": self.name,
-            "email": self.email,
-            "user_id": self.user_id,
-            "source": self.source,
-            "active": self.active,
-            "break_glass": self.break_glass,
-            "has_password": self.password_hash is not None,
-            "created": self.created.isoformat(),
-            "last_sign_in": self.last_sign_in.isoformat() if self.last_sign_in else None,
-        }
-
-
-def login_key(login: str) -> str:
-    """What logins are compared by: alike to the eye is the same.
-
-    >>> login_key("  Marie@Example.COM ")
-    'marie@example.com'
-    """
-    key = unicodedata.normalize("NFKC", login).casefold().strip()
-    # What PostgreSQL cannot hold is nobody's login.
-    return key.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 class Accounts:
@@ -109,18 +55,18 @@ class Accounts:
 
         Raises: AccountTaken, SettingsError (a login or an address that cannot be one).
         """
-        key = _checked_login(login)
+        key = checked_login(login)
         statement = (
             "INSERT INTO vallum.account (kind, login, login_key, name, email, user_id, source, break_glass,"
             " handle, created) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-            f" RETURNING {_COLUMNS}"
+            f" RETURNING {COLUMNS}"
         )
         params = (
             kind,
             login.strip(),
             key,
             (name or login).strip(),
-            _checked_email(email),
+            checked_email(email),
             user_id,
             source,
             break_glass,
@@ -137,7 +83,7 @@ class Accounts:
             raise AccountTaken(
                 f"this {what} has an account already", where=login, fix=f"give another {what}"
             ) from None
-        return _account(rows[0])
+        return account_of(rows[0])
 
     def get(self, account_id: int) -> Account:
         """Raises: UnknownAccount."""
@@ -153,36 +99,27 @@ class Accounts:
     def by_login(self, login: str) -> Account | None:
         """The account with that login, if there is one."""
         rows = self._store.rows(_select("login_key = %s"), (login_key(login),))
-        return _account(rows[0]) if rows else None
+        return account_of(rows[0]) if rows else None
 
     def by_user(self, user_id: int) -> Account | None:
         """The person tied to a user of the application, if there is one."""
         rows = self._store.rows(_select("user_id = %s AND kind = 'person'"), (user_id,))
-        return _account(rows[0]) if rows else None
+        return account_of(rows[0]) if rows else None
 
     def by_email(self, email: str) -> list[Account]:
         """The accounts with that mail address: two at most, since more tell no more."""
         rows = self._store.rows(_select("lower(email) = lower(%s)") + " LIMIT 2", (email.strip(),))
-        return [_account(row) for row in rows]
+        return [account_of(row) for row in rows]
 
     def by_handle(self, handle: bytes) -> Account | None:
         """The account passkeys know by that handle, if there is one."""
         rows = self._store.rows(_select("handle = %s"), (handle,))
-        return _account(rows[0]) if rows else None
+        return account_of(rows[0]) if rows else None
 
-    def some(
-        self, text: str = "", *, kind: Kind | None = None, after: int = 0, limit: int = 100
-    ) -> list[Account]:
-        """Accounts in order of their ids; `text`: what the login or the name begins with or holds."""
-        statement = (
-            _select(
-                "id > %(after)s AND (%(kind)s::text IS NULL OR kind = %(kind)s)"
-                " AND (%(text)s = '' OR strpos(login_key, %(text)s) > 0 OR strpos(lower(name), %(text)s) > 0)"
-            )
-            + " ORDER BY id LIMIT %(limit)s"
-        )
-        params = {"after": after, "kind": kind, "text": login_key(text), "limit": limit}
-        return [_account(row) for row in self._store.rows(statement, params)]
+    def logins(self, ids: Iterable[int]) -> dict[int, str]:
+        """The logins of accounts, by their ids."""
+        found = self._store.rows("SELECT id, login FROM vallum.account WHERE id = ANY(%s)", (list(ids),))
+        return dict(found)
 
     def count(self) -> int:
         """How many there are."""
@@ -209,16 +146,16 @@ class Accounts:
             "UPDATE vallum.account SET name = coalesce(%s, name),"
             " email = CASE WHEN %s::text = '' THEN NULL ELSE coalesce(%s, email) END,"
             " user_id = coalesce(%s, user_id), local_password = coalesce(%s, local_password)"
-            f" WHERE id = %s RETURNING {_COLUMNS}"
+            f" WHERE id = %s RETURNING {COLUMNS}"
         )
-        checked = _checked_email(email) if email else email
+        checked = checked_email(email) if email else email
         try:
             rows = self._store.rows(statement, (name, checked, checked, user_id, local_password, account_id))
         except psycopg.errors.UniqueViolation:
             raise AccountTaken("this user has an account already", fix="give another user") from None
         if not rows:
             raise UnknownAccount(f"no account has the id {account_id}")
-        return _account(rows[0])
+        return account_of(rows[0])
 
     def deactivate(
         self,
@@ -270,24 +207,24 @@ class Accounts:
         """
         statement = (
             "UPDATE vallum.account SET active = true, deactivated = NULL, deactivated_by = NULL WHERE id = %s"
-            f" AND (active OR %s = 'administrator' OR deactivated_by = %s) RETURNING {_COLUMNS}"
+            f" AND (active OR %s = 'administrator' OR deactivated_by = %s) RETURNING {COLUMNS}"
         )
         rows = _run(self._store, connection, statement, (account_id, by, by))
         if not rows:
             raise UnknownAccount(f"no account that {by} could open has the id {account_id}")
-        return _account(rows[0])
+        return account_of(rows[0])
 
     def _one(self, where: str, value: object, what: str) -> Account:
         rows = self._store.rows(_select(where), (value,))
         if not rows:
             raise UnknownAccount(what, fix="`vallum user list` shows them")
-        return _account(rows[0])
+        return account_of(rows[0])
 
 
 def end_all(
     connection: Connection, account_id: int, *, keep: bytes | None = None, devices: bool = False
 ) -> int:
-    """End an account's sessions (all but the one with the digest `keep`) and half-done steps.
+    """End an account's sessions (all but the one with the digest `keep`), programs' too, and half-done steps.
 
     `devices`: none is known any more, either. How many sessions ended.
     """
@@ -295,9 +232,21 @@ def end_all(
         b"DELETE FROM vallum.session WHERE account_id = %s AND digest IS DISTINCT FROM %s", (account_id, keep)
     ).rowcount
     connection.execute(b"DELETE FROM vallum.ticket WHERE account_id = %s", (account_id,))
+    end_of_programs(connection, account_id)
     if devices:
         connection.execute(b"DELETE FROM vallum.device WHERE account_id = %s", (account_id,))
     return ended
+
+
+def end_of_programs(connection: Connection, account_id: int | None = None) -> None:
+    """End RPC clients' sessions of an account's user, or of everyone: the server's, where it has any."""
+    [(kept,)] = connection.execute(b"SELECT to_regclass('vallum.rpc_session') IS NOT NULL").fetchall()
+    if kept:
+        connection.execute(
+            b"DELETE FROM vallum.rpc_session WHERE %(id)s::bigint IS NULL"
+            b" OR user_id = (SELECT user_id FROM vallum.account WHERE id = %(id)s)",
+            {"id": account_id},
+        )
 
 
 def _run(store: Store, connection: Connection | None, statement: str, params: Iterable[Any]) -> list[Any]:
@@ -307,25 +256,4 @@ def _run(store: Store, connection: Connection | None, statement: str, params: It
 
 
 def _select(where: str) -> str:
-    return f"SELECT {_COLUMNS} FROM vallum.account WHERE {where}"
-
-
-def _account(row: Any) -> Account:
-    names = [name.strip() for name in _COLUMNS.split(",")]
-    values = dict(zip(names, row, strict=True))
-    return Account(**{**values, "handle": bytes(values["handle"])})
-
-
-def _checked_login(login: str) -> str:
-    key = login_key(login)
-    if not key or len(key) > 254 or any(unicodedata.category(c) in ("Cc", "Cf", "Cs") for c in login.strip()):
-        raise SettingsError("this cannot be a login", where=repr(login), fix="give a name or a mail address")
-    return key
-
-
-def _checked_email(email: str | None) -> str | None:
-    if not email:
-        return None
-    if not _EMAIL.fullmatch(email.strip()):
-        raise SettingsError("this is no mail address", where=repr(email), fix="write it as name@example.com")
-    return email.strip()
+    return f"SELECT {COLUMNS} FROM vallum.account WHERE {where}"

@@ -30,7 +30,7 @@ class Foreign(Authenticator, Protocol):
     """Knows users that have no password here."""
 
     def mark(self, user_id: int) -> bytes:
-        """A digest of a user's credentials: another one after a change of password, login or activity."""
+        """A digest of a user's credentials: of login, password, activity and second factor."""
         ...
 
 
@@ -120,6 +120,12 @@ class Base:
                 facts=facts,
             )
         )
+
+    def alarm(self, connection: Connection, account: Account, client: Client, **facts: Any) -> None:
+        """Tell those named that a break-glass account was used."""
+        for recipient in self.settings.alarm:
+            self.mail(connection, "alarm", self.notices.alarm(recipient, account, client, self.now()))
+        self.record("break-glass.used", account, client=client, **facts)
 
     def mail(self, connection: Connection, kind: str, message: Message) -> None:
         """Put a mail into the outbox, where there is somebody to send it to."""

@@ -11,11 +11,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["Cookies", "cleared", "device_cookie", "read", "session_cookie", "step_cookie"]
+__all__ = ["Cookies", "cleared", "device_cookie", "read", "session_cookie", "sso_cookie", "step_cookie"]
 
 SESSION: Final = "__Host-vallum"
 DEVICE: Final = "__Host-vallum-device"
 STEP: Final = "__Host-vallum-step"
+SSO: Final = "__Host-vallum-sso"
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _LONGEST: Final = 16_384
 _DAY: Final = 24 * 60 * 60
@@ -43,6 +44,11 @@ def device_cookie(token: str, *, days: int) -> str:
 def step_cookie(ticket: str) -> str:
     """The value of `Set-Cookie` for a sign-in that is half done."""
     return f"{STEP}={ticket}; Path=/; Secure; HttpOnly; SameSite=Strict"
+
+
+def sso_cookie(value: str, *, site: str, seconds: int = 600) -> str:
+    """The value of `Set-Cookie` for a way to a provider and back. `site`: `None` where a form comes back."""
+    return f"{SSO}={value}; Path=/; Secure; HttpOnly; SameSite={site}; Max-Age={seconds}"
 
 
 def cleared(cookie: str) -> str:

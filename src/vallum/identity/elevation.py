@@ -94,6 +94,12 @@ class Elevations:
         base.record("group.asked", account, client=client, group=group, minutes=minutes)
         return self.get(row[0] if row else 0)
 
+    def may_decide(self, account: Account) -> bool:
+        """Whether an account is one of those who approve requests."""
+        settings = self._base.settings
+        approvers = settings.approvers or settings.administrators
+        return self._base.people.is_in(account, approvers, self._base.now())
+
     def decide(
         self, request: Elevation, by: Account, *, approve: bool, client: Client | None = None
     ) -> Elevation:
@@ -104,8 +110,7 @@ class Elevations:
         base, now = self._base, self._base.now()
         if by.id == request.account_id:
             raise NotPermitted("nobody decides on a request of their own", fix="ask a colleague who may")
-        approvers = base.settings.approvers or base.settings.administrators
-        if not base.people.is_in(by, approvers, now):
+        if not self.may_decide(by):
             raise NotPermitted("this is for those who approve requests", where=by.login)
         if not base.accounts.get(request.account_id).active:
             raise RequestRefused("the account that asked is shut")
@@ -157,6 +162,15 @@ class Elevations:
         if not rows:
             raise RequestRefused(f"no request has the number {number}")
         return _elevation(rows[0])
+
+    def running(self, now: datetime) -> list[Elevation]:
+        """What is granted now, the first to end first."""
+        rows = self._base.store.rows(
+            f"SELECT {_COLUMNS} {_FROM} WHERE e.state = 'approved' AND e.expires > %s"
+            " ORDER BY e.expires, e.id LIMIT 200",
+            (now,),
+        )
+        return [_elevation(row) for row in rows]
 
     def some(
         self, *, state: str | None = None, account_id: int | None = None, limit: int = 200

@@ -22,6 +22,7 @@ from vallum.identity.factors import Factors
 from vallum.identity.keys.keys import ApiKey, Keys, NewKey
 from vallum.identity.keys.scope import Scope
 from vallum.identity.passwords import Hasher, Passwords
+from vallum.identity.passwords.engine import Engine
 from vallum.identity.passwords.pbkdf2 import is_pbkdf2
 from vallum.identity.sign_in import SignIn
 from vallum.identity.tickets import TicketKind
@@ -48,9 +49,9 @@ class Swept:
 class Identity:
     """Accounts, and all that is done with them. Safe to be shared by threads; close it."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, engine: Engine | None = None) -> None:
         self.base = base
-        self.hasher = Hasher(base.keyring, base.settings.hashing)
+        self.hasher = Hasher(base.keyring, base.settings.hashing, engine)
         self.passwords = Passwords(base, self.hasher)
         self.factors = Factors(base)
         self.keys = Keys(base.store, base.settings.keys)
@@ -132,6 +133,11 @@ class Identity:
         changed = self.base.accounts.change(account.id, name=name, email=email, user_id=user_id)
         if changed.email != account.email:
             with self.base.store.transaction() as connection:
+                # A link that is on its way to the old address is nobody's any more.
+                connection.execute(
+                    b"DELETE FROM vallum.ticket WHERE account_id = %s AND kind IN ('reset', 'invite')",
+                    (account.id,),
+                )
                 for known in (account, changed):
                     notice = self.base.notices.changed(known, "The mail address was changed", self.base.now())
                     self.base.mail(connection, "address-changed", notice)
@@ -195,6 +201,17 @@ class Identity:
         else:
             ended = self.base.sessions.end_all(account.id)
         self.base.record("session.all-ended", account, by=actor, sessions=ended)
+        return ended
+
+    def end_session(self, account: Account, session_id: int, *, by: Account | None) -> bool:
+        """End one of an account's sessions; whether it was there.
+
+        Raises: NotPermitted.
+        """
+        actor = self.require_administrator(by)
+        ended = self.base.sessions.end_one(account.id, session_id)
+        if ended:
+            self.base.record("session.ended", account, by=actor)
         return ended
 
     def start_reset(self, account: Account, *, by: Account | None) -> None:

@@ -28,9 +28,9 @@ __all__ = ["LocalAuthenticator"]
 _MOST: Final = 10_000
 _REMEMBERED: Final = timedelta(minutes=1)
 _STANDING: Final = (
-    "SELECT a.active AND a.local_password AND a.kind = 'person', a.password_hash, a.user_id,"
+    "SELECT a.active AND a.local_password AND a.kind = 'person', a.password_hash,"
     " EXISTS (SELECT 1 FROM vallum.totp f WHERE f.account_id = a.id),"
-    " EXISTS (SELECT 1 FROM vallum.passkey f WHERE f.account_id = a.id)"
+    " EXISTS (SELECT 1 FROM vallum.passkey f WHERE f.account_id = a.id), a.user_id"
     " FROM vallum.account a WHERE a.login_key = %s"
 )
 
@@ -62,12 +62,17 @@ class LocalAuthenticator:
         known = self._recall(mark, login)
         if known is not None:
             return known
+        # Before the password is looked at: what changes meanwhile is then another standing than the one kept.
+        standing = self._standing(login)
         checked = self._identity.sign_in.check(login, password, client)
         if checked.account is None:
             return Verdict.refused(checked.refusal or Refusal.WRONG, retry_after=checked.retry_after)
         verdict = self._judge(checked.account)
         if verdict.user_id is not None:
-            self._keep(mark, login, verdict)
+            if checked.account.break_glass:
+                with self._identity.base.store.transaction() as connection:
+                    self._identity.base.alarm(connection, checked.account, client, methods="pwd")
+            self._keep(mark, verdict, standing)
         return verdict
 
     def key(self, key: str, client: Client) -> Verdict:
@@ -135,27 +140,26 @@ class LocalAuthenticator:
         text = f"{login_key(login)}\0{password}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._key, text, hashlib.sha256)
 
-    def _standing(self, login: str, user_id: int) -> tuple[object, ...]:
-        """What must not have changed: one look at the account, and one at an Odoo's user."""
+    def _standing(self, login: str) -> tuple[object, ...]:
+        """What must not have changed: one look at the account, one at an Odoo's user, whoever is named."""
         base = self._identity.base
         rows = base.store.rows(_STANDING, (login_key(login),))
-        theirs = base.foreign.mark(user_id) if base.foreign is not None else b""
-        return (*(rows[0] if rows else (False,)), theirs)
+        active, *facts, user_id = rows[0] if rows else (False, 0)
+        theirs = base.foreign.mark(user_id or 0) if base.foreign is not None else b""
+        return (active, *facts, user_id, theirs)
 
     def _recall(self, mark: bytes, login: str) -> Verdict | None:
         with self._lock:
             kept = self._seen.get(mark)
         if kept is None or kept.verdict.user_id is None or self._identity.base.now() >= kept.until:
             return None
-        standing = self._standing(login, kept.verdict.user_id)
-        if standing[0] is True and standing == kept.standing:
+        if self._standing(login) == kept.standing:
             return kept.verdict
         with self._lock:
             self._seen.pop(mark, None)
         return None
 
-    def _keep(self, mark: bytes, login: str, verdict: Verdict) -> None:
-        standing = self._standing(login, verdict.user_id or 0)
+    def _keep(self, mark: bytes, verdict: Verdict, standing: tuple[object, ...]) -> None:
         if standing[0] is not True:
             return
         with self._lock:

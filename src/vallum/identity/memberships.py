@@ -17,7 +17,7 @@ from typing import Any, Final
 from vallum.identity.store import Connection, Store
 from vallum.policy import Directory, Policy
 
-__all__ = ["DIRECT", "REQUEST", "Membership", "Memberships", "overlay"]
+__all__ = ["DIRECT", "REQUEST", "GivenGroup", "Membership", "Memberships", "overlay"]
 
 DIRECT: Final = "direct"
 REQUEST: Final = "request"
@@ -44,6 +44,18 @@ class Membership:
             "granted_by": self.granted_by,
             "expires": self.expires.isoformat() if self.expires else None,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenGroup:
+    """A group that Vallum gives now: to how many, and in which ways. `in_time`: with an end."""
+
+    group: str
+    members: int
+    direct: int
+    mapped: int
+    in_time: int
+    next_end: datetime | None
 
 
 _COLUMNS: Final = "m.account_id, m.group_name, m.source, m.granted, m.granted_by, m.expires"
@@ -108,12 +120,26 @@ class Memberships:
         )
         return [_membership(row) for row in rows]
 
-    def members(self, group: str, now: datetime) -> list[Membership]:
+    def groups(self, now: datetime) -> list[GivenGroup]:
+        """The groups that somebody has from Vallum now."""
+        rows = self._store.rows(
+            "SELECT m.group_name, count(DISTINCT m.account_id), count(*) FILTER (WHERE m.source = 'direct'),"
+            " count(*) FILTER (WHERE m.source NOT IN ('direct', 'request')),"
+            " count(*) FILTER (WHERE m.expires IS NOT NULL), min(m.expires)"
+            f" FROM vallum.membership m WHERE {_CURRENT} GROUP BY 1 ORDER BY 1",
+            {"now": now},
+        )
+        return [
+            GivenGroup(group=group, members=n, direct=direct, mapped=mapped, in_time=in_time, next_end=end)
+            for group, n, direct, mapped, in_time, end in rows
+        ]
+
+    def members(self, group: str, now: datetime, *, limit: int | None = None) -> list[Membership]:
         """Who has a group from Vallum now."""
         rows = self._store.rows(
             f"SELECT {_COLUMNS} FROM vallum.membership m WHERE m.group_name = %(group)s AND {_CURRENT}"
-            " ORDER BY 1, 3",
-            {"group": group, "now": now},
+            " ORDER BY 1, 3 LIMIT %(limit)s",
+            {"group": group, "now": now, "limit": limit},
         )
         return [_membership(row) for row in rows]
 
@@ -132,11 +158,12 @@ class Memberships:
         return {user: frozenset(groups) for user, groups in rows}
 
     def digest(self, now: datetime) -> object:
-        """Something that is another after every change of what holds, and when something ends."""
+        """Something that is another after every change of what holds for whom, and when something ends."""
         return tuple(
             self._store.rows(
-                "SELECT count(*), sum(hashint8extended(m.xmin::text::bigint, 0)),"
-                " (SELECT count(*) FROM vallum.account WHERE NOT active) FROM vallum.membership m"
+                "SELECT count(*), sum(hashint8extended(m.xmin::text::bigint, coalesce(a.user_id, 0))),"
+                " (SELECT sum(hashint8extended(id, 0)) FROM vallum.account WHERE NOT active)"
+                " FROM vallum.membership m JOIN vallum.account a ON a.id = m.account_id"
                 f" WHERE {_CURRENT}",
                 {"now": now},
             )

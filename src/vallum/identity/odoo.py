@@ -80,17 +80,19 @@ class OdooAuthenticator:
         return Verdict.of(user_id, key_id=key_id, until=_moment(until), remember=_REMEMBER)
 
     def mark(self, user_id: int) -> bytes:
-        """A digest of a user's credentials: another one after a change of password, login or activity.
+        """A digest of a user's credentials: of login, password, activity and second factor.
 
         Raises: ConnectionFailed.
         """
-        rows = self._database.rows("SELECT login, password, active FROM res_users WHERE id = %s", (user_id,))
-        return hashlib.sha256(repr(rows).encode()).digest()
+        statement = f"SELECT u.login, u.password, u.active, {self._factor()} FROM res_users u WHERE u.id = %s"
+        return hashlib.sha256(repr(self._database.rows(statement, (user_id,))).encode()).digest()
 
     def _statement(self) -> str:
-        # The column comes with Odoo's module for second factors.
-        factor = "u.totp_secret IS NOT NULL" if "totp_secret" in self._of("res_users") else "false"
-        return f"SELECT u.id, u.password, u.active, {factor} FROM res_users u WHERE u.login = %s"
+        return f"SELECT u.id, u.password, u.active, {self._factor()} FROM res_users u WHERE u.login = %s"
+
+    def _factor(self) -> str:
+        """Whether there is a second factor: the column comes with Odoo's module for them."""
+        return "u.totp_secret IS NOT NULL" if "totp_secret" in self._of("res_users") else "false"
 
     def _of(self, table: str) -> frozenset[str]:
         """The columns of a table; those there are stay for as long as this object."""

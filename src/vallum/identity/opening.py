@@ -10,6 +10,7 @@ from vallum.identity.base import Base, Foreign
 from vallum.identity.events import Events
 from vallum.identity.identity import Identity
 from vallum.identity.keyring import Keyring
+from vallum.identity.passwords.engine import Engine
 from vallum.identity.people import NoApplication, Source
 from vallum.identity.settings import IdentitySettings
 from vallum.identity.store import Store
@@ -32,11 +33,12 @@ def open_identity(
     events: Events | None = None,
     source: Source | None = None,
     foreign: Foreign | None = None,
+    engine: Engine | None = None,
 ) -> Identity:
     """The identity over a writable store whose tables are there (see `prepare`). Close it at the end.
 
     `source`: the application's users and groups; without it, only groups that Vallum gives count.
-    `foreign`: who knows the passwords of the users of an Odoo.
+    `foreign`: who knows the passwords of the users of an Odoo. `engine`: where passwords are hashed.
 
     Raises: SettingsError.
     """
@@ -46,11 +48,11 @@ def open_identity(
         IdentitySettings.parse(settings.identity, where=f"{where}: [identity]"),
         keyring_of(settings),
         clock or SystemClock(),
-        events or Events(AuditTrail(store)),
+        events or Events(AuditTrail(store, settings, clock)),
         source or NoApplication(),
         foreign,
     )
-    return Identity(base)
+    return Identity(base, engine)
 
 
 def keyring_of(settings: Settings) -> Keyring:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from vallum.identity.accounts import end_all
+from vallum.identity.accounts import end_all, end_of_programs
 from vallum.identity.authenticator import Client
 from vallum.identity.errors import FreshSignInNeeded
 from vallum.identity.network import address_of
@@ -45,6 +45,7 @@ class Session:
     user_agent: str
     device_id: int | None
     provider: str | None
+    provider_session: str | None
 
     def as_dict(self) -> dict[str, Any]:
         """The session for a program."""
@@ -63,7 +64,7 @@ class Session:
 
 _COLUMNS: Final = (
     "s.id, s.account_id, a.login, a.name, a.user_id, s.created, s.seen, s.fresh, s.expires, s.methods,"
-    " host(s.address), s.user_agent, s.device_id, s.provider"
+    " host(s.address), s.user_agent, s.device_id, s.provider, s.provider_session"
 )
 _FROM: Final = "FROM vallum.session s JOIN vallum.account a ON a.id = s.account_id"
 _CHECK: Final = (
@@ -189,8 +190,9 @@ class Sessions:
 
     def end_everyones(self) -> int:
         """End the sessions of all accounts; how many."""
-        statement = "WITH gone AS (DELETE FROM vallum.session RETURNING 1) SELECT count(*) FROM gone"
-        return int(self._store.rows(statement)[0][0])
+        with self._store.transaction() as connection:
+            end_of_programs(connection)
+            return connection.execute(b"DELETE FROM vallum.session").rowcount
 
     def end_of_provider(self, provider: str, provider_session: str) -> int:
         """End what began with one session at an identity provider (back-channel logout); how many."""
@@ -225,6 +227,7 @@ def _session(row: Any) -> Session:
         agent,
         device,
         provider,
+        provider_session,
     ) = row
     return Session(
         id=i,
@@ -241,4 +244,5 @@ def _session(row: Any) -> Session:
         user_agent=agent,
         device_id=device,
         provider=provider,
+        provider_session=provider_session,
     )

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from vallum.identity.accounts import Account, login_key
 from vallum.identity.attempts import Reservation, password_counters
@@ -475,11 +475,9 @@ class SignIn:
             expires=expires,
             replaces=replaces,
         )
+        facts: dict[str, Any] = {"methods": ",".join(methods), "new_device": new_device is not None}
         if account.break_glass:
-            for recipient in base.settings.alarm:
-                base.mail(connection, "alarm", base.notices.alarm(recipient, account, client, now))
-        kind = "break-glass.used" if account.break_glass else "session.started"
-        base.record(
-            kind, account, client=client, methods=",".join(methods), new_device=new_device is not None
-        )
+            base.alarm(connection, account, client, **facts)
+        else:
+            base.record("session.started", account, client=client, **facts)
         return SignedIn(account=account, token=token, device=new_device, enrol_by=deadline)

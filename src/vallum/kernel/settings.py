@@ -12,7 +12,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -63,6 +63,8 @@ class Settings:
     statement_timeout: float | None = None
     debug: bool = False
     audit_dir: Path | None = None
+    audit_sequence: bool = True
+    audit_reads: tuple[str, ...] = ()
     store: str | None = field(default=None, repr=False)
     listen: tuple[str, int] = ("127.0.0.1", 8443)
     plain_http: bool = False
@@ -82,11 +84,14 @@ class Settings:
     limits: str | None = field(default=None, repr=False)
     login_rate: int = 5
     login_burst: int = 3
+    sso_rate: int = 60
+    sso_burst: int = 30
     api_rate: int = 60
     api_burst: int = 20
     identity: Mapping[str, Any] = field(default_factory=dict)
     secret: str | None = field(default=None, repr=False)
     secret_file: Path | None = None
+    saml_key: Path | None = None
     mail_password: str | None = field(default=None, repr=False)
     data_dir: Path
     project: Path
@@ -160,13 +165,22 @@ _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
         ),
         "login_rate": _Setting(whole(1, 1_000_000), "attempts to sign in a minute, of an address or name"),
         "login_burst": _Setting(whole(1, 1_000_000), "of them at once"),
+        "sso_rate": _Setting(
+            whole(1, 1_000_000), "steps of signing in elsewhere a minute, of each kind and address"
+        ),
+        "sso_burst": _Setting(whole(1, 1_000_000), "of them at once"),
         "api_rate": _Setting(whole(1, 100_000_000), "calls a minute, of a key and of an address"),
         "api_burst": _Setting(whole(1, 100_000_000), "of them at once"),
         "identity": _Setting(table, "sign-in: a table of its own, see docs/how-to/accounts.md"),
         "secret": _Setting(secret, "the secret of sign-in in base64, 32 bytes; not in the file"),
         "secret_file": _Setting(path, "the file with that secret, made where it is missing"),
+        "saml_key": _Setting(path, "the file with our keys of SAML, made by `vallum sso key`"),
         "mail_password": _Setting(secret, "the password for the mail server; not in the file"),
         "audit_dir": _Setting(path, "the audit log's folder: its keys, tiles and checkpoint"),
+        "audit_sequence": _Setting(yes_or_no, "whether the server also sequences and signs the audit log"),
+        "audit_reads": _Setting(
+            texts, "models whose reads are recorded: hr.payslip, hr.*, or `sensitive` for a choice"
+        ),
         "data_dir": _Setting(path, "where Vallum keeps its own data, the embedded PostgreSQL among them"),
     }
 )
@@ -178,11 +192,30 @@ def tell_children(name: str, value: str) -> None:
 
 
 def settings_reference() -> str:
-    """One line per setting: its key, its environment variable, what it is for."""
-    lines = [f"{key:<18} {PREFIX + key.upper():<25} {setting.help}" for key, setting in _SETTINGS.items()]
-    return "\n".join(
-        [*lines, f"{'':<18} {PREFIX + 'CONFIG':<25} another file than the project's {FILE_NAME}"]
-    )
+    """All settings as a table in Markdown: key, environment variable, default, what it is."""
+    defaults = {f.name: f.default for f in fields(Settings) if f.default is not MISSING}
+    lines = [
+        f"| `{key}` | `{PREFIX}{key.upper()}` | {_shown(defaults.get(key))} | {setting.help} |"
+        for key, setting in _SETTINGS.items()
+    ]
+    config = f"|  | `{PREFIX}CONFIG` |  | another file than the project's {FILE_NAME} |"
+    return "\n".join(["| key | variable | default | what it is |", "|---|---|---|---|", *lines, config])
+
+
+def _shown(default: object) -> str:
+    """A default as it would be written in the file; nothing where there is none."""
+    match default:
+        case None | () | Mapping():
+            return ""
+        case bool():
+            return f"`{str(default).lower()}`"
+        case (str() as host, int() as port):
+            return f"`{host}:{port}`"
+        case tuple():
+            return f"`{', '.join(map(str, default))}`"
+        case float():
+            return f"`{default:g}`"
+    return f"`{default}`"
 
 
 def _parsed(given: Given) -> object:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from threading import RLock
+from threading import RLock, local
+from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
@@ -148,6 +149,7 @@ class Database:
         self._connection: Connection | None = None
         self._depth = 0
         self._ending: list[Callable[[], None]] = []
+        self._limit = local()
 
     def __repr__(self) -> str:
         return f"Database({redact(self.dsn)!r})"
@@ -192,6 +194,7 @@ class Database:
 
         Raises: ConnectionFailed, psycopg.Error (what PostgreSQL says about the statement).
         """
+        self.check_time()
         with self._lock, _failures(self.dsn):
             try:
                 return self._rows(statement, params)
@@ -230,6 +233,27 @@ class Database:
             stack.callback(self._leave)
             stack.push(begun)
             yield connection
+
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """Within it, this thread begins no statement by `rows` once so much time has passed.
+
+        A statement that has begun is up to `statement_timeout`.
+        """
+        self._limit.seconds, self._limit.until = seconds, monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._limit.until = None
+
+    def check_time(self) -> None:
+        """Raises ConnectionFailed where the time of `limited` is up."""
+        until = getattr(self._limit, "until", None)
+        if until is not None and monotonic() > until:
+            raise ConnectionFailed(
+                f"Vallum gave the statement up: those before it took {self._limit.seconds:g} seconds",
+                fix="raise `statement_timeout`, or ask for less",
+            )
 
     @property
     def in_transaction(self) -> bool:

@@ -61,6 +61,14 @@ class ThreadDatabase(Database):
         """As `Database.stream`."""
         return self._mine().stream(statement, params, batch=batch)
 
+    def limited(self, seconds: float) -> _GeneratorContextManager[None]:
+        """As `Database.limited`."""
+        return self._mine().limited(seconds)
+
+    def check_time(self) -> None:
+        """As `Database.check_time`."""
+        self._mine().check_time()
+
     def transaction(self) -> _GeneratorContextManager[Connection]:
         """As `Database.transaction`, of this thread: others do not wait."""
         return self._mine().transaction()

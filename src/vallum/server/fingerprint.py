@@ -14,6 +14,7 @@ from typing import Final
 from psycopg import sql
 
 from vallum.enforce import Application
+from vallum.policy.readers.changes import TABLE
 from vallum.postgres import Database
 
 __all__ = ["Fingerprint"]
@@ -64,7 +65,16 @@ class Fingerprint:
 
         Raises: ConnectionFailed.
         """
-        return (tuple(self._database.rows(self._statement)), self._of_files(), self._more())
+        return (tuple(self._database.rows(self._statement)), self._approved(), self._of_files(), self._more())
+
+    def _approved(self) -> object:
+        """The changes of the policy; their table may come while the server runs."""
+        if self._database.rows("SELECT to_regclass(%s)", (TABLE,))[0][0] is None:
+            return None
+        found = self._database.rows(
+            f"SELECT count(*), sum(hashint8extended(xmin::text::bigint, 0)) FROM {TABLE}"  # noqa: S608
+        )
+        return tuple(found)
 
     def _made(self, application: Application) -> sql.Composed:
         names = set(_TABLES)

@@ -8,15 +8,25 @@ wherever they are read, and fall away at their end, within a second.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from vallum.identity import Authenticator, Identity, LocalAuthenticator, OfApplication, open_identity
+from vallum.identity import (
+    Authenticator,
+    Client,
+    Identity,
+    LocalAuthenticator,
+    OfApplication,
+    Refusal,
+    open_identity,
+)
 from vallum.identity.memberships import overlay
 from vallum.identity.odoo import OdooAuthenticator
 from vallum.identity.outbox import smtp_sender
+from vallum.identity.passwords.engine import Apart
+from vallum.identity.saml.keys import key_file
 from vallum.kernel import Clock, Settings
 from vallum.policy import Directory, Policy
 from vallum.postgres import Database
@@ -31,6 +41,11 @@ _LOG: Final = logging.getLogger("vallum.server")
 _EVERY: Final = 15.0
 # Every so many rounds what has expired is dropped.
 _SWEEP: Final = 20
+# Refusals that whoever looked at the proof has recorded.
+_RECORDED: Final[Mapping[str, frozenset[str]]] = {
+    "password": frozenset({Refusal.WRONG, Refusal.UNKNOWN, Refusal.LOCKED, Refusal.INACTIVE}),
+    "key": frozenset({Refusal.ADDRESS}),
+}
 
 
 class People:
@@ -46,6 +61,7 @@ class People:
     ) -> None:
         odoo = OdooAuthenticator(database, clock) if settings.metadata is None else None
         self._settings = settings
+        self._application = application
         self._clock = clock
         self._odoo = odoo
         self.identity: Identity = open_identity(
@@ -54,6 +70,7 @@ class People:
             clock=clock,
             source=OfApplication(lambda: application().policy, lambda: application().directory),
             foreign=odoo,
+            engine=Apart(),
         )
         self._local = LocalAuthenticator(self.identity)
         self._done = Event()
@@ -67,7 +84,19 @@ class People:
     @cached_property
     def sign_on(self) -> SignOn:
         """Signing in elsewhere, and directories."""
-        return SignOn(self.identity)
+        return SignOn(self.identity, key_file(self._settings), self._settings.data_dir / "provider-secrets")
+
+    def told(self, event: str, client: Client, details: Mapping[str, Any]) -> None:
+        """Record how signing in to the API went, where nobody else has: each proof once a process.
+
+        Raises: psycopg.Error, ConnectionFailed: then nobody is signed in.
+        """
+        if event == "signed in":
+            user = self._application().directory.get(int(details["user"]))
+            by = user.login if user is not None else ""
+            self.identity.base.record("api.signed-in", None, client=client, by=by, **details)
+        elif event == "sign-in refused" and details["reason"] not in _RECORDED[str(details["with"])]:
+            self.identity.base.record("api.refused", None, client=client, **details)
 
     def mark(self, user_id: int) -> bytes:
         """A digest of a user's credentials as they are now.

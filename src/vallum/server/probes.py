@@ -37,7 +37,11 @@ def readyz(request: Request[Any, Any, State], state: State) -> Response[dict[str
         state.service.sessions.ready()
     except ConnectionFailed:
         return Response({"status": "no database"}, status_code=HTTP_503_SERVICE_UNAVAILABLE)
-    return Response({"status": "ready"}, status_code=HTTP_200_OK)
+    found = {"status": "ready"}
+    if state.service.trail is not None and state.service.trail.is_kept:
+        # Late is no reason to answer nobody: what waits is not lost.
+        found["audit"] = state.service.trail.state()
+    return Response(found, status_code=HTTP_200_OK)
 
 
 @get("/web/version", sync_to_thread=False)

@@ -21,8 +21,10 @@ from vallum.kernel import Settings, SettingsError, SystemClock
 from vallum.postgres import Database, connect
 from vallum.postgres.migrations import migrate
 from vallum.server.addresses import Addresses
+from vallum.server.deaths import Deaths
 from vallum.server.metrics import exporter
 from vallum.server.replicas import check_replicas, shared_marks
+from vallum.server.sequencing import sequencing
 from vallum.server.tls import Certificate, certificate, own_names
 from vallum.server.worker import Plan, opened
 
@@ -87,7 +89,11 @@ def run(ready: Prepared) -> None:
 
     settings = ready.plan.settings
     cert = ready.certificate
-    with exporter(settings.metrics), shared_marks(bool(settings.replicas)) as marks:
+    with (
+        exporter(settings.metrics),
+        shared_marks(bool(settings.replicas)) as marks,
+        sequencing(settings),
+    ):
         server = Granian(
             "vallum",
             address=settings.listen[0],
@@ -111,6 +117,7 @@ def run(ready: Prepared) -> None:
             respawn_interval=0.1,
             workers_kill_timeout=_PATIENCE,
         )
+        server.respawned_wrks = Deaths()
         done = Event()
         if cert is not None and cert.ca is not None:
             Thread(target=_renew, args=(settings, done), name="renew", daemon=True).start()

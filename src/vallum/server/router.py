@@ -12,6 +12,7 @@ from typing import Final
 
 from vallum.identity import Client
 from vallum.server import account, scim, sso
+from vallum.server.calling import answering, called_by
 from vallum.server.exchange import ASGI, Exchange, Receive, Scope, Send, answer
 from vallum.server.http import Request, Response
 from vallum.server.rpc import json2, jsonrpc
@@ -47,6 +48,16 @@ ROUTES: Final[tuple[tuple[str, str, str, Handler], ...]] = (
 )
 _POSTED: Final = frozenset({"jsonrpc", "xmlrpc"})
 _WAITING_PER_THREAD: Final = 64
+_FOR_PEOPLE: Final = 4
+
+
+class _Lane:
+    """Threads, and how many requests wait for them."""
+
+    def __init__(self, number: int) -> None:
+        self.threads = Threads(number)
+        self.most = number * _WAITING_PER_THREAD
+        self.waiting = 0
 
 
 class Router:
@@ -55,13 +66,14 @@ class Router:
     def __init__(self, service: Service, pages: ASGI, threads: int) -> None:
         self._service = service
         self._pages = pages
-        self._threads = Threads(threads)
-        self._most = threads * _WAITING_PER_THREAD
-        self._waiting = 0
+        # Whoever signs in waits for a hash; calls do not wait behind them.
+        self._calls = _Lane(threads)
+        self._people = _Lane(_FOR_PEOPLE)
 
     def close(self) -> None:
         """Wait for the calls that run."""
-        self._threads.close()
+        self._calls.threads.close()
+        self._people.threads.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -77,23 +89,23 @@ class Router:
                         name="werkzeug.exceptions.MethodNotAllowed",
                         status=HTTPStatus.METHOD_NOT_ALLOWED,
                     )
-                await self._call(handler, scope, exchange, send)
+                lane = self._people if protocol == ACCOUNT else self._calls
+                await self._call(lane, handler, scope, exchange, send)
                 return
+        called_by(_client(exchange))
         await self._pages(scope, receive, send)
 
-    async def _call(self, handler: Handler, scope: Scope, exchange: Exchange, send: Send) -> None:
-        if self._waiting >= self._most:
+    async def _call(
+        self, lane: _Lane, handler: Handler, scope: Scope, exchange: Exchange, send: Send
+    ) -> None:
+        if lane.waiting >= lane.most:
             raise RpcError(
                 "the server is busy",
                 name=UNAVAILABLE_NAME,
                 status=HTTPStatus.SERVICE_UNAVAILABLE,
                 retry_after=1,
             )
-        client = Client(
-            address=exchange.address,
-            user_agent=exchange.headers.get("user-agent", "")[:200],
-            request_id=exchange.request_id,
-        )
+        client = _client(exchange)
         request = Request(
             scope["method"],
             scope["path"],
@@ -103,12 +115,20 @@ class Router:
             exchange.secure,
             scope.get("query_string", b"").decode("latin-1"),
         )
-        self._waiting += 1
+        lane.waiting += 1
         try:
-            response = await self._threads.run(handler, self._service, request)
+            response = await lane.threads.run(answering, client, handler, self._service, request)
         finally:
-            self._waiting -= 1
+            lane.waiting -= 1
         await answer(scope, send, response)
+
+
+def _client(exchange: Exchange) -> Client:
+    return Client(
+        address=exchange.address,
+        user_agent=exchange.headers.get("user-agent", "")[:200],
+        request_id=exchange.request_id,
+    )
 
 
 def _nothing_here() -> RpcError:

@@ -15,6 +15,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Final
 
+from vallum.audit import Who
 from vallum.enforce import Application
 from vallum.facade import Session
 from vallum.identity import Client, Verdict
@@ -22,7 +23,9 @@ from vallum.kernel import AccessDenied, VallumError
 from vallum.policy import Actor, Directory, User
 from vallum.schema import Schema
 from vallum.server.addresses import Addresses
+from vallum.server.calling import caller
 from vallum.server.limits import Counters, Rate
+from vallum.server.pages import Frame
 from vallum.server.people import People
 from vallum.server.replicas import ReplicatedDatabase
 from vallum.server.rpc.context import Context
@@ -30,6 +33,7 @@ from vallum.server.rpc.faults import UNAVAILABLE_NAME, RpcError
 from vallum.server.rpc.methods import METHODS
 from vallum.server.sessions import Sessions
 from vallum.server.signin import SignIn, denied, network_of
+from vallum.server.trail import ServerTrail
 
 __all__ = ["Service", "State"]
 
@@ -61,7 +65,7 @@ class State:
 class Service:
     """Answers calls. `of_odoo`: the database is an Odoo's, and is only read.
 
-    `replicas`: the same database, where standbys answer for it.
+    `replicas`: the same database, where standbys answer for it. `frame`: what stands around its pages.
     """
 
     state: State | None
@@ -69,15 +73,19 @@ class Service:
     sessions: Sessions
     counters: Counters
     api_rate: Rate
+    sso_rate: Rate
     addresses: Addresses
     database_name: str
     version: int
     of_odoo: bool
     writable: bool
     max_rows: int
+    call_timeout: float
     protocols: frozenset[str]
     people: People | None = None
+    frame: Frame = field(default_factory=Frame)
     replicas: ReplicatedDatabase | None = None
+    trail: ServerTrail | None = None
 
     # What there is
 
@@ -139,6 +147,11 @@ class Service:
         if user is None or not user.active:
             raise denied()
         return user
+
+    def who(self, verdict: Verdict) -> Who:
+        """The user of a verdict, and where the request that is answered comes from, for the trail."""
+        user, client = self.directory.get(verdict.user_id or 0), caller()
+        return Who(verdict.user_id or 0, user.login if user else "", client.address, client.request_id)
 
     def user(self, session: Session) -> User:
         """The user whose session it is."""
@@ -208,12 +221,28 @@ class Service:
             groups = self.application.actor(user.id).groups
             labels = [g.xml_id for i in groups if (g := self.application.policy.groups.get(i)) and g.xml_id]
             if not self.addresses.admits(client.address, user.login, labels, verdict.key_id):
-                raise RpcError(
+                error = RpcError(
                     "this user or key may not be used from this address",
                     name="odoo.exceptions.AccessError",
                     status=HTTPStatus.FORBIDDEN,
                 )
+                if self.trail is not None:
+                    self.trail.refused(error, {"key": verdict.key_id}, self.who(verdict), None)
+                raise error
         return user
+
+    def admits_account(self, account_id: int, address: str) -> bool:
+        """Whether an account may be used from an address, by a browser; never where there are no accounts."""
+        if not self.addresses.restricted:
+            return True
+        if self.people is None:
+            return False
+        base = self.people.identity.base
+        account = base.accounts.get(account_id)
+        user = self.directory.get(account.user_id or 0)
+        groups = tuple(base.people.groups(account, base.now()))
+        logins = {account.login, *([user.login] if user is not None else [])}
+        return all(self.addresses.admits(address, login, groups, None) for login in logins)
 
     def limit(self, verdict: Verdict, client: Client) -> None:
         """Count a call, and refuse one too many, or one from where it may not come.

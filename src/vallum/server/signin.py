@@ -3,9 +3,10 @@
 A proof that was accepted is remembered for as long as its verdict says, under a digest with a key of
 this process; a client that sends its password with every call has it hashed once. Changes of users
 and keys drop what is remembered (see `Service`).
-Invariant: nothing refused is remembered, and a refusal always looks the same to the client.
-Invariant: attempts are counted before they are looked at: by address, and by name where nobody has
-signed in with that name from that address before.
+Invariant: nothing refused is remembered, nothing that was looked at before a change is remembered after it,
+and a refusal always looks the same to the client.
+Invariant: passwords are counted before they are looked at: by address, and by name where nobody has
+signed in with that name from that address before. Keys cannot be guessed: those refused are counted.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from time import monotonic
 from typing import Final
 
 from vallum.identity import Authenticator, Client, Refusal, Verdict
+from vallum.identity.accounts import login_key
 from vallum.kernel import Clock
 from vallum.server.limits import Counters, Rate
 from vallum.server.rpc.faults import ACCESS_DENIED, RpcError
@@ -72,21 +74,22 @@ class SignIn:
     def forget(self) -> None:
         """Drop what is remembered: users or keys have changed."""
         with self._lock:
-            self._remembered.clear()
+            # A new one: what is being looked at now goes into the old one, which nobody reads any more.
+            self._remembered = OrderedDict()
 
     def key(self, key: str, client: Client) -> Verdict:
         """The verdict on an API key, accepted.
 
         Raises: RpcError (401, 429), ConnectionFailed.
         """
-        mark = self._mark("key", key)
+        mark, memory = self._mark("key", key), self._remembered
         verdict = self._recall(mark)
         if verdict is None:
             verdict = self.authenticator.key(key, client)
             if not verdict.accepted:
                 # Only what fails is an attempt: a key cannot be guessed, but be tried.
                 self._count(client, None)
-            self._settle(verdict, mark, client, {"with": "key"})
+            self._settle(verdict, mark, client, memory, {"with": "key"})
         return verdict
 
     def password(self, login: str, password: str, client: Client, *, attempt: bool = True) -> Verdict:
@@ -94,13 +97,13 @@ class SignIn:
 
         Raises: RpcError (401, 429), ConnectionFailed.
         """
-        mark = self._mark("password", login, password)
+        mark, memory = self._mark("password", login, password), self._remembered
         verdict = self._recall(mark)
         if attempt or (verdict is None and mark not in self._right):
             self._count(client, login)
         if verdict is None:
             verdict = self.authenticator.password(login, password, client)
-            self._settle(verdict, mark, client, {"with": "password"})
+            self._settle(verdict, mark, client, memory, {"with": "password"})
             self._know(login, client)
         return verdict
 
@@ -109,14 +112,14 @@ class SignIn:
 
         Raises: RpcError (401, 429), ConnectionFailed.
         """
-        mark = self._mark("key", secret)
+        mark, memory = self._mark("key", secret), self._remembered
         verdict = self._recall(mark)
         if verdict is None and self._recall(self._mark("password", login, secret)) is None:
             verdict = self.authenticator.key(secret, client)
             if verdict.refusal not in (Refusal.UNKNOWN, Refusal.WRONG):
                 if not verdict.accepted:
                     self._count(client, login)
-                self._settle(verdict, mark, client, {"with": "key"})
+                self._settle(verdict, mark, client, memory, {"with": "key"})
         if verdict is not None and verdict.accepted:
             return verdict
         return self.password(login, secret, client, attempt=attempt)
@@ -135,7 +138,15 @@ class SignIn:
         until = found[1].until
         return found[1] if until is None or until > self._clock.now() else None
 
-    def _settle(self, verdict: Verdict, mark: bytes, client: Client, details: dict[str, object]) -> None:
+    def _settle(
+        self,
+        verdict: Verdict,
+        mark: bytes,
+        client: Client,
+        memory: OrderedDict[bytes, tuple[float, Verdict]],
+        details: dict[str, object],
+    ) -> None:
+        """Refuse, or note an accepted proof in the memory there was when it began to be looked at."""
         if not verdict.accepted:
             with self._lock:
                 self._right.pop(mark, None)
@@ -155,16 +166,16 @@ class SignIn:
             while len(self._right) > _MOST:
                 self._right.popitem(last=False)
             if verdict.remember > 0:
-                self._remembered[mark] = (monotonic() + verdict.remember, verdict)
-                while len(self._remembered) > _MOST:
-                    self._remembered.popitem(last=False)
+                memory[mark] = (monotonic() + verdict.remember, verdict)
+                while len(memory) > _MOST:
+                    memory.popitem(last=False)
 
     # Attempts
 
     def _count(self, client: Client, login: str | None) -> None:
         waits = [self._counters.take(f"login:address:{network_of(client.address)}", self._rate)]
         if login is not None and self._mark("known", login, client.address) not in self._known:
-            waits.append(self._counters.take(f"login:name:{login}", self._rate))
+            waits.append(self._counters.take(f"login:name:{login_key(login)}", self._rate))
         found = [wait for wait in waits if wait is not None]
         if found:
             self._report("sign-in limited", client, {"retry_after": round(max(found), 3)})

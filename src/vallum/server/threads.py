@@ -47,10 +47,15 @@ class Threads:
     def _run(self) -> None:
         while (work := self._queue.get()) is not None:
             loop, waiting, function, arguments = work
+            error: Exception | None = None
+            result = None
             try:
-                result, error = function(*arguments), None
+                result = function(*arguments)
             except Exception as raised:
-                result, error = None, raised
+                error = raised
+            except BaseException as raised:
+                # A panic of a compiled library, say: it must cost neither the thread nor whoever waits.
+                error = RuntimeError(type(raised).__name__)
             loop.call_soon_threadsafe(_settle, waiting, result, error)
 
 

@@ -1,7 +1,8 @@
 """Notice changes of policy and users, and open the application anew: in every worker, within a second.
 
 Polling finds every change, whoever made it; `NOTIFY vallum_policy` has it looked at once.
-Invariant: where what has changed cannot be read, nobody is answered under what was known before.
+Invariant: where what has changed cannot be read, or for long not be looked at, nobody is answered under what
+was known before.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from threading import Event, Thread
+from time import monotonic
 from typing import Final
 
 import psycopg
@@ -20,6 +22,7 @@ from vallum.server.fingerprint import Fingerprint
 __all__ = ["CHANNEL", "Watch"]
 
 CHANNEL: Final = "vallum_policy"
+PATIENCE: Final = 5.0
 _EVERY: Final = 0.5
 _LOG: Final = logging.getLogger("vallum.server")
 
@@ -39,7 +42,9 @@ class Watch:
         self._changed = changed
         self._failed = failed
         self._done = Event()
-        self._last = fingerprint.take()
+        # Nothing: what changed after the application was read, and before the first look, is read again.
+        self._last: object = None
+        self._looked = monotonic()
         self._thread = Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -62,17 +67,27 @@ class Watch:
                     pass
                 self._look()
             except (VallumError, psycopg.Error) as error:
-                listening = None
+                if listening is not None:
+                    listening.close()
+                    listening = None
                 _LOG.warning("policy and users cannot be looked at", extra={"kind": type(error).__name__})
-                self._done.wait(_EVERY)
+                self._rest()
             except Exception as error:
                 _LOG.error("policy and users cannot be read", extra={"kind": type(error).__name__})
-                self._done.wait(_EVERY)
+                self._rest()
         if listening is not None:
             listening.close()
 
+    def _rest(self) -> None:
+        """Wait for the next look; after too many in vain what is known is not to be answered from."""
+        if monotonic() - self._looked > PATIENCE:
+            self._failed()
+            self._last = None
+        self._done.wait(_EVERY)
+
     def _look(self) -> None:
         found = self._fingerprint.take()
+        self._looked = monotonic()
         if found == self._last:
             return
         try:

@@ -28,6 +28,7 @@ from vallum.server.router import Router
 from vallum.server.service import Service, State
 from vallum.server.sessions import Sessions
 from vallum.server.signin import SignIn
+from vallum.server.trail import ServerTrail
 from vallum.server.watch import Watch
 
 if TYPE_CHECKING:
@@ -107,16 +108,21 @@ def build(plan: Plan) -> ASGI:
         plan.store, readonly=False, statement_timeout=timeout, application_name="vallum-store"
     )
     people = People(settings, store, database, clock, lambda: service.application)
+    told = ThreadDatabase(
+        settings.dsn or "", readonly=False, statement_timeout=timeout, application_name="vallum-trail"
+    )
+    trail = ServerTrail(settings, told.transaction)
     kept = KeptSchema()
-    state = _patiently(lambda: _state(settings, database, people, kept))
+    state = _patiently(lambda: _state(settings, database, people, kept, trail))
     service = _service(settings, state, store, clock, people)
+    service.trail = trail
     people.start()
     if isinstance(database, ReplicatedDatabase):
         database.start()
         service.replicas = database
 
     def changed() -> Fingerprint:
-        service.learn(_state(settings, database, people, kept))
+        service.learn(_state(settings, database, people, kept, trail))
         return _fingerprint(settings, database, service.application, people)
 
     watch = _patiently(
@@ -142,6 +148,7 @@ def build(plan: Plan) -> ASGI:
         people.close()
         database.close()
         store.close()
+        told.close()
 
     return _Worker(app, close)
 
@@ -174,29 +181,18 @@ def _patiently(make: Callable[[], Any]) -> Any:
             Event().wait(1)
 
 
-def _state(settings: Settings, database: ThreadDatabase, people: People, kept: KeptSchema) -> State:
+def _state(
+    settings: Settings, database: ThreadDatabase, people: People, kept: KeptSchema, trail: ServerTrail
+) -> State:
     application = opened(settings, database, kept).application
     application.widen(people.widened, people.lasting)
-    _stamped(application, settings)
+    trail.watch(application)
     if isinstance(database, ReplicatedDatabase):
         application.stamps.append(database.stamp)
     languages = None
     if "res.lang" in application.schema:
         languages = frozenset(code for (code,) in database.rows("SELECT code FROM res_lang WHERE active"))
     return State(application, languages)
-
-
-def _stamped(application: Application, settings: Settings) -> None:
-    """Let writing calls say who acts, where there is a trail to read it from."""
-    if settings.audit_dir is None or settings.dsn is None or settings.metadata is None:
-        return
-    from vallum.audit import KeyRefused
-    from vallum.facade.audit import Audit
-
-    try:
-        application.stamps.append(Audit(settings.dsn, settings.audit_dir.absolute()).stamp())
-    except KeyRefused:
-        _LOG.warning("the audit trail has no keys: `vallum audit enable` makes them")
 
 
 def _fingerprint(
@@ -215,6 +211,7 @@ def _service(
 
     def report(event: str, client: Any, details: dict[str, Any]) -> None:
         log.write(event, {"request_id": client.request_id, "client": client.address, **details}, clock)
+        people.told(event, client, details)
 
     login = Rate(settings.login_rate, settings.login_burst)
     return Service(
@@ -223,12 +220,14 @@ def _service(
         sessions=Sessions(store, clock, people.mark),
         counters=kept,
         api_rate=Rate(settings.api_rate, settings.api_burst),
+        sso_rate=Rate(settings.sso_rate, settings.sso_burst),
         addresses=Addresses.parse(settings.addresses),
         database_name=settings.database_name or named_database(settings.dsn or ""),
         version=state.application.schema.version,
         of_odoo=of_odoo,
         writable=not of_odoo,
         max_rows=settings.max_rows,
+        call_timeout=settings.statement_timeout or _TIMEOUT,
         protocols=frozenset(settings.protocols),
         people=people,
     )

@@ -127,6 +127,18 @@ def test_login_is_no_filter(site: Site, login: str) -> None:
     assert site.reason(f"{name})(cn=*") == "unknown"
 
 
+def test_login_is_spelled_as_attempts_are_counted(generic: Site) -> None:
+    """A directory finds `mary  ann` as well: each further blank would be counted as somebody else."""
+    with generic.directory.changing() as connection:
+        dn = f"uid=mary ann,{generic.base}"
+        entry = {"objectClass": b"inetOrgPerson", "uid": b"mary ann", "cn": b"Mary", "sn": b"Ann"}
+        entry["userPassword"] = PASSWORD.encode()
+        connection.add_s(dn, [(name, [value]) for name, value in entry.items()])
+    assert len(_rows(generic, "(uid=mary   ann)")) == 1
+    assert generic.sign_in(" Mary Ann ").account.login == "mary ann"
+    assert generic.reason("mary   ann") == "unknown"
+
+
 def test_name_of_an_entry_is_no_pattern(generic: Site) -> None:
     """Injection by a name: parentheses, commas and stars in it belong to it, and lead to no foreign group."""
     name = r"uid=a*)(member=x\,y,"

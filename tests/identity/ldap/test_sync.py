@@ -8,6 +8,7 @@ import pytest
 
 from tests.identity.ldap.conftest import Site
 from tests.support.directories import ActiveDirectory, python_ldap
+from vallum.identity.accounts_port import Person
 from vallum.identity.ldap.sync import Plan, SyncRefused, synchronise
 from vallum.identity.sso.errors import ProviderUnavailable
 
@@ -74,6 +75,33 @@ def test_who_leaves_loses_everything_at_once(site: Site) -> None:
         assert not account.active
         assert site.world.accounts.sessions(tx, account_id) == 0
     assert summary(sync(site)) == {}
+
+
+def test_name_that_is_taken_holds_up_nobody_else(generic: Site) -> None:
+    """Paul is renamed to another's login: that is told, and marie, who has left, is shut all the same."""
+    sync(generic)
+    with generic.world.store.transaction() as tx:
+        generic.world.accounts.create(tx, Person("olga", "Olga", None), "local")
+    with generic.directory.changing() as connection:
+        connection.delete_s(f"uid=marie,{generic.base}")
+        connection.modrdn_s(f"uid=paul,{generic.base}", "uid=olga", 1)
+    done = sync(generic)
+    assert summary(done) == {"deactivate": 1, "conflict": 1}
+    assert [change.login for change in done.changes if change.kind == "conflict"] == ["olga"]
+    rows = generic.world.rows("SELECT login, active FROM plain_account ORDER BY login")
+    assert rows == [("marie", False), ("olga", True), ("paul", True)]
+
+
+def test_name_that_becomes_free_is_taken_over(generic: Site) -> None:
+    """Whoever is renamed to the name somebody else gives up in the same run."""
+    sync(generic)
+    with generic.directory.changing() as connection:
+        connection.modrdn_s(f"uid=paul,{generic.base}", "uid=peter", 1)
+        connection.modrdn_s(f"uid=marie,{generic.base}", "uid=paul", 1)
+    done = sync(generic)
+    assert "conflict" not in summary(done)
+    assert generic.world.rows("SELECT login FROM plain_account ORDER BY id") == [("paul",), ("peter",)]
+    assert summary(sync(generic)) == {}
 
 
 def test_disabled_bit_is_followed_both_ways(ad: Site) -> None:

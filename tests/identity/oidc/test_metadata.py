@@ -115,6 +115,17 @@ def test_groups_that_entra_left_out_are_an_error() -> None:
         identity_of(overage, provider())
 
 
+@pytest.mark.parametrize("said", [False, "false"])
+def test_address_that_was_not_verified_says_nothing(said: object) -> None:
+    """Neither by whose domain nor as a name: whoever registers there could write any."""
+    typed = claims(email="boss@example.com", email_verified=said)
+    assert identity_of(typed, provider()).person.email is None
+    assert identity_of(typed, provider(match_claim="email")).match is None
+    with pytest.raises(SignInRefused):
+        identity_of(typed, provider(login_claim="email"))
+    assert identity_of(claims(email="boss@example.com"), provider()).person.email == "boss@example.com"
+
+
 def test_person_without_a_name_is_refused() -> None:
     """The text says which claim was looked for."""
     with pytest.raises(SignInRefused, match="login_claim"):

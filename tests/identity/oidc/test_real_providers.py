@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -225,6 +227,34 @@ def test_provider_that_is_down_signs_nobody_in(sign_on: SignOn) -> None:
     assert sign_on.sign_in("two", "paul").account.active
 
 
+def test_provider_that_is_silent_is_waited_for_once(sign_on: SignOn) -> None:
+    """Of many who ask together one waits; the others do not wait one after the other, each a whole time."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(8) as pool:
+        silent.settimeout(0.2)
+        change(sign_on, "one", issuer=f"https://127.0.0.1:{silent.getsockname()[1]}")
+
+        def begin(_: int) -> type[BaseException] | None:
+            try:
+                sign_on.flow.begin("one")
+            except ProviderUnavailable as error:
+                return type(error)
+            return None
+
+        begun = [pool.submit(begin, n) for n in range(8)]
+        met = 0
+        while not all(one.done() for one in begun):
+            with suppress(TimeoutError):
+                silent.accept()[0].close()
+                met += 1
+        assert [one.result() for one in begun] == [ProviderUnavailable] * 8
+        assert met == 1
+        sign_on.world.clock.advance(timedelta(seconds=6))
+        again = pool.submit(begin, 0)
+        silent.settimeout(5)
+        silent.accept()[0].close()
+        assert again.result() is ProviderUnavailable
+
+
 @pytest.mark.asvs("6.8.4")
 def test_proof_to_be_there_still_is_asked_and_checked(sign_on: SignOn) -> None:
     """Before a sensitive act: the same person, just now."""
@@ -272,7 +302,7 @@ def test_sign_out_at_the_provider_ends_sessions_here(sign_on: SignOn, listener: 
         sign_on.world.accounts.open_session(tx, signed.account.id, "one", signed.identity.sid)
         sign_on.world.accounts.open_session(tx, signed.account.id, "local", None)
     before = len(listener.tokens)
-    url = sign_on.flow.logout_url("one")
+    url = sign_on.flow.logout_url("one", signed.identity.hint or {})
     assert url is not None
     _confirm_logout(sign_on.browser.client, url)
     for _ in range(100):

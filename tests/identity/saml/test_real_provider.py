@@ -18,8 +18,8 @@ from tests.support.certificates import authority, self_signed, signed_by
 from tests.support.node import node_program
 from tests.support.sso_world import World
 from vallum.identity.saml.flow import SamlFlow, Sent
+from vallum.identity.saml.keys import ServiceKey
 from vallum.identity.saml.metadata import read_provider
-from vallum.identity.saml.request import ServiceKey
 from vallum.identity.saml.xml import MD, parse
 from vallum.identity.sso.errors import ProviderMisconfigured, SignInRefused
 from vallum.identity.sso.join import SignedIn
@@ -100,7 +100,7 @@ class SignOn:
 def sign_on(world: World, real: Real) -> SignOn:
     """The provider written down by its own metadata."""
     write_down(world, real)
-    return SignOn(world, SamlFlow(world.store, world.accounts, world.clock, BASE, real.key), real)
+    return SignOn(world, SamlFlow(world.store, world.accounts, world.clock, BASE, lambda: (real.key,)), real)
 
 
 def write_down(world: World, real: Real, **given: Any) -> None:
@@ -137,7 +137,7 @@ def test_unsigned_request_is_not_taken_by_the_provider(sign_on: SignOn, real: Re
         sign_on.world.accounts,
         sign_on.world.clock,
         BASE,
-        ServiceKey(other.key_pem, other.pem),
+        lambda: (ServiceKey(other.key_pem, other.pem),),
     )
     with pytest.raises(AssertionError):
         sign_on.visit(flow.begin("corp"))

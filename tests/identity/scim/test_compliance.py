@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.environment import environment
 from tests.support.scim import Directory
 from tests.support.scim_http import carried
-from tests.support.server import alone
 
 pytestmark = pytest.mark.slow
 
@@ -22,23 +21,7 @@ REQUIREMENTS = ROOT / "tests" / "support" / "scim-testers.txt"
 @pytest.fixture(scope="session")
 def testers() -> Path:
     """An environment of their own: they want other releases of libraries than the product."""
-    folder = ROOT / ".cache" / "scim" / f"{sys.version_info.major}.{sys.version_info.minor}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder / ".lock"):
-        if not (folder / ".done").exists():
-            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=120)
-            command = [str(folder / "bin" / "pip"), "--disable-pip-version-check", "install", "--quiet"]
-            done = subprocess.run(
-                [*command, "--no-deps", "--require-hashes", "-r", str(REQUIREMENTS)],
-                capture_output=True,
-                text=True,
-                timeout=300,
-                check=False,
-            )
-            if done.returncode:
-                pytest.skip(f"the testers cannot be installed: {done.stderr[-300:]}")
-            (folder / ".done").touch()
-    return folder / "bin"
+    return environment("scim", REQUIREMENTS).parent
 
 
 def _run(*command: str, **environ: str) -> str:

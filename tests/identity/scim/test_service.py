@@ -10,6 +10,7 @@ import pytest
 from tests.support.scim import ENTERPRISE, GROUP, PATCH, USER, Directory
 from vallum.identity.scim.tokens import TokenRefused, authenticate, make, revoke, tokens
 from vallum.identity.sso.errors import NoSuchProvider
+from vallum.identity.sso.store import Link, find_link, link
 
 BULK = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 
@@ -83,6 +84,19 @@ def test_who_comes_back_is_the_same_account(corp: Directory) -> None:
     again = corp.add("marie")
     assert again["id"] != person["id"]
     assert corp.account("marie") == (account, True)
+
+
+def test_who_was_deleted_signs_in_no_more_to_who_comes_after(corp: Directory) -> None:
+    """The directory may give the name to somebody else: what was linked by then is linked no more."""
+    path = f"/Users/{corp.add('marie')['id']}"
+    account, _ = corp.account("marie")
+    with corp.store.transaction() as tx:
+        link(tx, Link("corp", "https://id.example.com", "m-1", account), corp.clock.now())
+    corp.ask("DELETE", path)
+    corp.add("marie")
+    assert corp.account("marie") == (account, True)
+    with corp.store.transaction() as tx:
+        assert find_link(tx, "corp", "https://id.example.com", "m-1") is None
 
 
 def test_account_that_an_administrator_shut_is_not_opened(corp: Directory) -> None:

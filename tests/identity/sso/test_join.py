@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,6 +61,31 @@ def test_provisioned_account_is_adopted_unless_never() -> None:
     known = Known(provisioned=ACTIVE)
     assert decide(provider(), identity(), known) == ("link", ACTIVE)
     assert reason(identity(), known, adopt="never") == "no-account"
+
+
+@pytest.mark.parametrize("adopt", ["provisioned", "email", "login"])
+def test_account_is_adopted_once(world: World, adopt: str) -> None:
+    """A name or address that the provider gives to somebody new does not bring the account of who had it."""
+    found = world.provider(**{**dump(provider()), "adopt": adopt, "domains": ["example.com"]})
+    first = identity(email_verified=True, match="marie")
+
+    def signed_in(who: Identity) -> int:
+        with world.store.transaction() as tx:
+            return join(tx, world.accounts, found, who, return_to="/", now=world.clock.now()).account.id
+
+    with world.store.transaction() as tx:
+        account = world.accounts.create(tx, first.person, "local")
+        tx.execute(
+            "INSERT INTO vallum.scim_user VALUES (gen_random_uuid(), 'idp', %s, 'marie', NULL, true,"
+            " '{}', '{}', 1, now(), now())",
+            (account.id,),
+        )
+        store.link(tx, store.Link("idp", "scim:idp", "u-1", account.id), world.clock.now())
+    assert signed_in(first) == account.id
+    assert signed_in(first) == account.id
+    with pytest.raises(SignInRefused) as caught:
+        signed_in(replace(first, subject="m-2"))
+    assert caught.value.reason == "linked-otherwise"
 
 
 @pytest.mark.parametrize("known", [Known(linked=SHUT), Known(provisioned=SHUT)])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import sleep
 
+import httpx
 import pytest
 
 import vallum
@@ -21,4 +23,12 @@ def console(company: str) -> Iterator[Console]:
         vallum.open(company, metadata=METADATA, policy=POLICY) as opened,
         serving(opened, administrators=ADMINISTRATORS, auditors=AUDITORS) as served,
     ):
+        settle(served)
         yield served
+
+
+def settle(console: Console) -> None:
+    """Wait until home has looked up all it looks up beside the page: from then on it says the same."""
+    with httpx.Client(base_url=console.address, cookies={"who": "admin"}, trust_env=False) as client:
+        while "being looked up" in client.get("/").raise_for_status().text:
+            sleep(0.1)

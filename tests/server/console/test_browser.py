@@ -38,6 +38,7 @@ PAGES: Final = (
             "&domain=%5B%28%27priority%27,%27%3D%27,%270%27%29%5D&ops=read&op=read"
         ),
     ),
+    ("workshop-group", "admin", "/workshop/draft?try=1&kind=group&id=9&name=New+name&model=crm.lead"),
     ("workshop-wrong", "admin", "/workshop/draft?try=1&kind=rule&id=0&model=crm.lead&domain=%5B&ops=read"),
     ("roles", "admin", "/postgres?check=now"),
     ("roles-plan", "admin", "/postgres/plan"),

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql import ColumnElement
 
-from vallum.domain import TRUE, Domain, Env, Filter, parse, root
+from vallum.domain import TRUE, Domain, Env, Filter, parse, parse_asked, root
 from vallum.domain.filter import Ids, Within, every
 from vallum.domain.sql import Scope
 from vallum.enforce.application import Application
@@ -100,9 +100,16 @@ class Eyes:
         """
         spelled = domain_key(domain)
         if spelled is None:
-            given = parse(domain)
+            given = self.asked(domain)
             return compiled(build(self.env(), given))
-        return self.prepared((*key, spelled), lambda env: build(env, parse(domain)))
+        return self.prepared((*key, spelled), lambda env: build(env, self.asked(domain)))
+
+    def asked(self, domain: Any) -> Domain:
+        """A domain as the actor gives it.
+
+        Raises: MalformedDomain, UnknownOperator (one that is only for whom nothing restricts).
+        """
+        return parse(domain) if self.access is None else parse_asked(domain)
 
     def prepared(self, key: Key, build: Build) -> Compiled:
         """The statement of `build`, kept under the actor and `key` unless it depends on the time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from vallum.domain import Filter, parse
+from vallum.domain import Filter
 from vallum.enforce.application import Application
 from vallum.enforce.query import group, names, read, search
 from vallum.enforce.query.check import check
@@ -35,7 +35,7 @@ class Query:
 
     def where(self, model: Model, domain: Any, *, active_test: bool = True) -> Filter:
         """The filter of a search of the model, over its root row."""
-        return self._eyes.where(model, parse(domain), self._eyes.env(active_test=active_test))
+        return self._eyes.where(model, self._eyes.asked(domain), self._eyes.env(active_test=active_test))
 
     def search(
         self,
@@ -96,7 +96,9 @@ class Query:
         (`names="always"`: shown all the same, as Odoo does; False: the bare id). An x2many
         is the ids the actor may read, inactive ones only without `active_test`.
         """
-        return read.read(self._eyes, model, ids, fields, names=names, active_test=active_test)
+        found = read.read(self._eyes, model, ids, fields, names=names, active_test=active_test)
+        self._watch("read", model, found, fields)
+        return found
 
     def search_read(
         self,
@@ -111,7 +113,7 @@ class Query:
         names: Names = True,
     ) -> list[dict[str, Any]]:
         """`search` and `read` in one."""
-        return read.search_read(
+        found = read.search_read(
             self._eyes,
             model,
             domain,
@@ -122,6 +124,8 @@ class Query:
             active_test=active_test,
             names=names,
         )
+        self._watch("search_read", model, found, fields)
+        return found
 
     def read_group(
         self,
@@ -140,7 +144,7 @@ class Query:
 
         A period is its first moment: a date, or a naive datetime in the actor's time zone.
         """
-        return group.read_group(
+        found = group.read_group(
             self._eyes,
             model,
             domain,
@@ -152,6 +156,20 @@ class Query:
             active_test=active_test,
             names=names,
         )
+        self._watch("read_group", model, (), (*groupby, *aggregates))
+        return found
+
+    def _watch(
+        self, method: str, model: str, found: Sequence[dict[str, Any]], fields: Iterable[str] | None
+    ) -> None:
+        """Tell whoever watches the model, before anything of it is given away."""
+        application = self.application
+        if model not in application.watched or not application.watchers:
+            return
+        named = found[0] if fields is None and found else fields or ()
+        detail = {"method": method, "fields": [name for name in named if name != "id"]}
+        for watcher in application.watchers:
+            watcher(self.actor, model, detail, [record["id"] for record in found])
 
     def fields_get(self, model: str, fields: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
         """Type, label and more of the fields that are open to the actor."""
@@ -161,7 +179,9 @@ class Query:
         self, model: str, name: str = "", domain: Any = (), operator: str = "ilike", limit: int | None = 100
     ) -> list[tuple[int, str | bool]]:
         """Ids and names of the records that are called so."""
-        return read.name_search(self._eyes, model, name, domain, operator, limit)
+        found = read.name_search(self._eyes, model, name, domain, operator, limit)
+        self._watch("name_search", model, [{"id": record} for record, _ in found], ())
+        return found
 
     def inexact_names(self, model: str) -> tuple[str, ...]:
         """The modules whose code names records of the model otherwise than is read here."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from vallum.identity.ldap.entry import Entry, attributes_for, names_of
+from vallum.identity.ldap.entry import Entry, attributes_for, is_called, names_of
 from vallum.identity.sso.errors import ProviderMisconfigured, ProviderUnavailable
 from vallum.identity.sso.providers import LdapProvider
 
@@ -90,7 +90,7 @@ class Directory:
         wanted = f"(&{self._user_filter()}({names_of(provider).login}={name}))"
         with self._bound() as connection:
             found = list(self._pages(connection, provider.base, wanted, attributes_for(provider)))
-            if len(found) != 1:
+            if len(found) != 1 or not is_called(found[0], login, provider):
                 return None
             return found[0], self._groups_of(connection, found[0].dn)
 

@@ -13,11 +13,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from vallum.identity.accounts import login_key
 from vallum.identity.accounts_port import Person
 from vallum.identity.sso.errors import ProviderMisconfigured
 from vallum.identity.sso.providers import LdapProvider
 
-__all__ = ["DirectoryUser", "Entry", "attributes_for", "closure", "is_active", "names_of", "user_of"]
+__all__ = [
+    "DirectoryUser",
+    "Entry",
+    "attributes_for",
+    "closure",
+    "is_active",
+    "is_called",
+    "names_of",
+    "user_of",
+]
 
 _DISABLED: Final = 0x2
 _NEVER: Final = (0, 0x7FFF_FFFF_FFFF_FFFF)
@@ -101,6 +111,15 @@ def _identifier(entry: Entry, name: str) -> str | None:
     if name == "objectguid":
         return str(UUID(bytes_le=values[0])) if len(values) == 1 and len(values[0]) == 16 else None
     return entry.text(name) if len(values) == 1 else None
+
+
+def is_called(entry: Entry, login: str, provider: LdapProvider) -> bool:
+    """Whether somebody's login is this one, compared as attempts are counted.
+
+    Directories find more (accents, blanks within): each spelling would have a count of its own.
+    """
+    values = entry.attributes.get(names_of(provider).login, ())
+    return login_key(login) in {login_key(value.decode("utf-8", "replace")) for value in values}
 
 
 def is_active(entry: Entry, provider: LdapProvider, now: datetime) -> bool:

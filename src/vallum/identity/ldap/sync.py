@@ -9,7 +9,7 @@ Invariant: somebody is shut with all they have; the next request finds nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar, Literal
 
@@ -17,12 +17,13 @@ from vallum.identity.accounts_port import Accounts, Person, Store, Transaction
 from vallum.identity.ldap.directory import normal_dn
 from vallum.identity.ldap.entry import DirectoryUser, Entry, closure, user_of
 from vallum.identity.ldap.signin import directory_of, identity_of, normal_rules
+from vallum.identity.sso import state
 from vallum.identity.sso import store as links
 from vallum.identity.sso.errors import NoSuchProvider
 from vallum.identity.sso.join import domain_of
 from vallum.identity.sso.providers import LdapProvider
 from vallum.identity.sso.rules import groups_of
-from vallum.kernel import NO_PROGRESS, Clock, Progress, VallumError
+from vallum.kernel import NO_PROGRESS, Clock, ConnectionFailed, Progress, VallumError
 
 __all__ = ["Change", "Found", "Known", "Plan", "SyncRefused", "plan", "synchronise"]
 
@@ -147,6 +148,24 @@ def synchronise(
 
     Raises: SyncRefused, NoSuchProvider, ProviderUnavailable, ProviderMisconfigured.
     """
+    try:
+        return _synchronise(store, accounts, clock, provider_id, dry_run, force, progress)
+    except VallumError as error:
+        if not isinstance(error, ConnectionFailed):
+            with store.transaction() as tx:
+                state.failed(tx, provider_id, error, clock.now())
+        raise
+
+
+def _synchronise(
+    store: Store,
+    accounts: Accounts,
+    clock: Clock,
+    provider_id: str,
+    dry_run: bool,
+    force: bool,
+    progress: Progress,
+) -> Plan:
     with store.transaction() as tx:
         provider = links.provider(tx, provider_id)
     if not isinstance(provider, LdapProvider):
@@ -158,11 +177,8 @@ def synchronise(
         wanted = plan(provider, found, _known(tx, accounts, provider_id), _taken(tx, accounts, found))
         if not dry_run:
             _check(provider, wanted, force=force)
-            progress.start(len(wanted.changes), "Applying")
-            for change in wanted.changes:
-                _do(tx, accounts, provider_id, change, found.get(change.subject), clock.now())
-                progress.advance()
-            progress.done()
+            wanted = _apply(tx, accounts, provider_id, wanted, found, clock.now(), progress)
+            state.succeeded(tx, provider_id, clock.now())
     return wanted
 
 
@@ -215,6 +231,45 @@ def _check(provider: LdapProvider, wanted: Plan, *, force: bool) -> None:
             where=provider.id,
             fix="look at it with --dry-run; where it is right, repeat it with --force",
         )
+
+
+def _apply(
+    tx: Transaction,
+    accounts: Accounts,
+    provider_id: str,
+    wanted: Plan,
+    found: Mapping[str, Found],
+    now: datetime,
+    progress: Progress,
+) -> Plan:
+    """Do it, and say what could not be done: nobody stays because somebody else's new name is taken.
+
+    Leavers first; whose name is taken comes once more after all others, for it may be free then.
+    """
+    progress.start(len(wanted.changes), "Applying")
+    waiting = sorted(wanted.changes, key=lambda change: change.kind != "deactivate")
+    refused: dict[Change, VallumError] = {}
+    for _ in range(2):
+        refused = {}
+        for change in waiting:
+            try:
+                with tx.transaction():
+                    _do(tx, accounts, provider_id, change, found.get(change.subject), now)
+            except ConnectionFailed:
+                raise
+            except VallumError as error:
+                refused[change] = error
+            else:
+                progress.advance()
+        waiting = list(refused)
+    progress.done()
+    return replace(
+        wanted,
+        changes=tuple(
+            replace(change, kind="conflict", detail=refused[change].what) if change in refused else change
+            for change in wanted.changes
+        ),
+    )
 
 
 def _do(

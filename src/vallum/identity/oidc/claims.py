@@ -19,6 +19,9 @@ __all__ = ["identity_of"]
 
 def identity_of(claims: dict[str, Any], provider: OidcProvider) -> Identity:
     """Who that is. Raises: SignInRefused, ProviderMisconfigured."""
+    if claims.get("email_verified") in (False, "false"):
+        # What somebody typed there: neither their domain nor a name to be known by.
+        claims = {name: value for name, value in claims.items() if name != "email"}
     subject = str(claims["sub"])
     email = _text(claims, "email")
     login = _text(claims, provider.login_claim) or email

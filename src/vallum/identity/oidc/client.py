@@ -3,6 +3,8 @@
 Keys are asked for anew where a token names one that is not known, once a minute at most, so that nobody can
 make us ask by sending tokens. Metadata and keys are kept for an hour.
 Invariant: one thread asks, the others wait for its answer; a failure leaves what was known in place.
+Invariant: a failure is the answer of all who wait, and for some seconds more: a provider that is down does
+not hold the server's threads, one after the other.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ __all__ = ["Client"]
 
 KEPT: Final = timedelta(hours=1)
 AGAIN: Final = timedelta(minutes=1)
+DOWN: Final = timedelta(seconds=5)
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -57,6 +60,7 @@ class Client:
         self._fetch = fetch
         self._lock = Lock()
         self._known: dict[str, _Known] = {}
+        self._failed: dict[str, tuple[ProviderUnavailable, datetime]] = {}
 
     def __repr__(self) -> str:
         return f"Client({self.provider.id!r})"
@@ -78,7 +82,7 @@ class Client:
                     return known.value
                 known.asked = now
             try:
-                value = self._fetch.get(url).body
+                value = self._ask(url, now)
             except ProviderUnavailable:
                 # An hour's grace: a provider that is down cannot sign anybody in by old keys alone.
                 if known is not None and now - known.at < 2 * KEPT:
@@ -86,6 +90,16 @@ class Client:
                 raise
             self._known[url] = _Known(value, now, now)
             return value
+
+    def _ask(self, url: str, now: datetime) -> dict[str, Any]:
+        error, until = self._failed.get(url, (None, now))
+        if error is not None and now < until:
+            raise ProviderUnavailable(error.what, where=error.where, fix=error.fix)
+        try:
+            return self._fetch.get(url).body
+        except ProviderUnavailable as failure:
+            self._failed[url] = failure, self._clock.now() + DOWN
+            raise
 
     def exchange(self, code: str, verifier: str, redirect_uri: str) -> str:
         """The ID token for a code. Raises: SignInRefused, ProviderUnavailable, ProviderMisconfigured."""

@@ -9,7 +9,7 @@ The shell: it asks, looks up and records; every decision is made by `request`, `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
@@ -101,7 +101,8 @@ class OidcFlow:
                 max_age=pending.max_age,
             ),
         )
-        identity = identity_of(claims, client.provider)
+        # Shown to the provider when they sign out, so that it knows whom without asking.
+        identity = replace(identity_of(claims, client.provider), hint={"id_token": token})
         with self._store.transaction() as tx:
             return join(
                 tx,
@@ -113,10 +114,15 @@ class OidcFlow:
                 wanted=pending.account_id,
             )
 
-    def logout_url(self, provider_id: str) -> str | None:
-        """Where to sign out at the provider as well. Raises: as `begin`."""
+    def logout_url(self, provider_id: str, hint: Mapping[str, Any]) -> str | None:
+        """Where to sign out at the provider as well; None where it offers no such thing, or should not.
+
+        `hint`: what was kept of the sign-in. Raises: as `begin`.
+        """
         client = self._client(provider_id)
-        return logout_url(client.provider, client.metadata(), f"{self._base}/")
+        if not client.provider.single_logout:
+            return None
+        return logout_url(client.provider, client.metadata(), f"{self._base}/", hint.get("id_token"))
 
     def back_channel(self, provider_id: str, token: str) -> int:
         """The provider says that somebody signed out there; how many sessions have ended.

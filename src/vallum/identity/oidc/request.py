@@ -57,11 +57,16 @@ def authorization_url(
     )
 
 
-def logout_url(provider: OidcProvider, metadata: Metadata, back: str) -> str | None:
-    """Where to send the browser to sign out there as well; None where the provider does not offer that."""
+def logout_url(provider: OidcProvider, metadata: Metadata, back: str, token: str | None) -> str | None:
+    """Where to send the browser to sign out there as well; None where the provider does not offer that.
+
+    `token`: the ID token of the sign-in: the provider need not ask whom. It is in the address, since a form
+    from elsewhere would come without the provider's own cookies; it opens nothing, here or there.
+    """
     if metadata.end_session_endpoint is None:
         return None
-    query = urlencode({"client_id": provider.client_id, "post_logout_redirect_uri": back})
+    given = {"client_id": provider.client_id, "post_logout_redirect_uri": back}
+    query = urlencode({**given, **({"id_token_hint": token} if token else {})})
     joint = "&" if urlsplit(metadata.end_session_endpoint).query else "?"
     return f"{metadata.end_session_endpoint}{joint}{query}"
 

@@ -1,6 +1,6 @@
 """Hash passwords with Argon2id under a pepper, and verify what others hashed before.
 
-At most `parallel` hashes run at once in a process, on threads of lowest priority, so that a crowd that
+At most `parallel` hashes run at once, and step back for everything else (see `engine`), so that a crowd that
 signs in leaves the cores to everyone else; whoever finds the queue full is told to come again.
 Invariant: an unknown account costs what a wrong password costs.
 Invariant: a password is hashed exactly as it was typed: neither cut nor changed (ASVS 6.2.8).
@@ -8,20 +8,18 @@ Invariant: a password is hashed exactly as it was typed: neither cut nor changed
 
 from __future__ import annotations
 
-import contextlib
-import os
 import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from argon2 import PasswordHasher, Type
-from argon2.exceptions import InvalidHashError, VerificationError
 
 from vallum.identity.keyring import Keyring
+from vallum.identity.passwords.engine import Engine, Here, decoded, encoded
 from vallum.identity.passwords.pbkdf2 import ODOO_ROUNDS, is_pbkdf2, pbkdf2_matches, pbkdf2_spend
 from vallum.identity.settings import HashSettings
 from vallum.kernel import VallumError
@@ -29,7 +27,6 @@ from vallum.kernel import VallumError
 __all__ = ["Busy", "Hasher", "Match"]
 
 _PREFIX: Final = "vallum:"
-_NICE: Final = 10
 T = TypeVar("T")
 
 
@@ -53,25 +50,30 @@ class Match:
 class Hasher:
     """Hashes and verifies, in a pool of its own. Safe to be shared by threads."""
 
-    def __init__(self, keyring: Keyring, settings: HashSettings | None = None) -> None:
+    def __init__(
+        self, keyring: Keyring, settings: HashSettings | None = None, engine: Engine | None = None
+    ) -> None:
         settings = settings or HashSettings()
         self._keyring = keyring
+        self._engine = engine or Here()
+        self._cost = {
+            "time_cost": settings.time,
+            "memory_cost": settings.memory,
+            "parallelism": settings.lanes,
+        }
+        # Asked whether a hash is of today's cost; nothing is hashed by it.
         self._argon2 = PasswordHasher(
-            time_cost=settings.time,
-            memory_cost=settings.memory,
-            parallelism=settings.lanes,
-            hash_len=32,
-            salt_len=16,
-            type=Type.ID,
+            settings.time, settings.memory, settings.lanes, hash_len=32, salt_len=16, type=Type.ID
         )
-        self._pool = ThreadPoolExecutor(settings.parallel, "vallum-hash", initializer=_step_back)
+        self._pool = ThreadPoolExecutor(settings.parallel, "vallum-hash", initializer=self._engine.begin)
         self._places = threading.BoundedSemaphore(settings.parallel + settings.waiting)
         # Nobody's password: what an unknown account is verified against.
-        self._nobody = self._hash(secrets.token_urlsafe(32))
+        self._nobody = self._run(lambda: self._hash(secrets.token_urlsafe(32)))
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and what they hash with."""
         self._pool.shutdown(cancel_futures=True)
+        self._engine.close()
 
     def hash(self, password: str) -> str:
         """The hash to be kept.
@@ -109,40 +111,37 @@ class Hasher:
         peppered = self._keyring.peppered(password, key_id)
         if peppered is None:
             raise RuntimeError("the newest secret is always there")
-        return f"{_PREFIX}{key_id}:{self._argon2.hash(peppered)}"
+        return f"{_PREFIX}{key_id}:{self._ask('hash', peppered)}"
 
     def _verify(self, kept: str | None, password: str, imported: bool) -> Match:
         if kept is not None and is_pbkdf2(kept):
-            right = pbkdf2_matches(kept, password)
+            right = pbkdf2_matches(kept, password, self._derive)
             if not right:
                 self._right(self._nobody, password)
             return Match(right, stale=right)
         right = self._right(kept or self._nobody, password) and kept is not None
         if not right and imported:
-            pbkdf2_spend(password, ODOO_ROUNDS)
+            pbkdf2_spend(password, ODOO_ROUNDS, self._derive)
         return Match(right, stale=right and kept is not None and self._stale(kept))
 
     def _right(self, kept: str, password: str) -> bool:
         if is_pbkdf2(kept):
-            return pbkdf2_matches(kept, password)
+            return pbkdf2_matches(kept, password, self._derive)
         key_id, _, hashed = kept.removeprefix(_PREFIX).partition(":")
         peppered = self._keyring.peppered(password, key_id)
         if peppered is None:
             # Its pepper is gone: nothing can match. Spend the time all the same.
-            with contextlib.suppress(VerificationError):
-                self._argon2.verify(self._nobody.rpartition(":")[2], b"")
+            self._ask("verify", b"", kept=self._nobody.rpartition(":")[2])
             return False
-        try:
-            return self._argon2.verify(hashed, peppered)
-        except (VerificationError, InvalidHashError):
-            return False
+        return self._ask("verify", peppered, kept=hashed) is True
+
+    def _ask(self, act: str, secret: bytes, **more: Any) -> Any:
+        return self._engine.perform({"act": act, "secret": encoded(secret), "cost": self._cost, **more})
+
+    def _derive(self, secret: bytes, salt: bytes, rounds: int) -> bytes:
+        request = {"act": "derive", "secret": encoded(secret), "salt": encoded(salt), "rounds": rounds}
+        return decoded(self._engine.perform(request))
 
     def _stale(self, kept: str) -> bool:
         key_id, _, hashed = kept.removeprefix(_PREFIX).partition(":")
         return key_id != self._keyring.newest or self._argon2.check_needs_rehash(hashed)
-
-
-def _step_back() -> None:
-    """Let every other thread of the machine go first; where that is not possible, all are equal."""
-    with contextlib.suppress(AttributeError, OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import re
 from base64 import b64decode
+from collections.abc import Callable
 from typing import Final
 
 __all__ = ["ODOO_ROUNDS", "is_pbkdf2", "pbkdf2_matches", "pbkdf2_spend"]
@@ -19,6 +20,12 @@ ODOO_ROUNDS: Final = 600_000
 _MOST_ROUNDS: Final = 10_000_000
 _FORM: Final = re.compile(r"\$pbkdf2-sha512\$([1-9]\d{0,7})\$([A-Za-z0-9./]{1,2000})\$([A-Za-z0-9./]{86})")
 
+Derive = Callable[[bytes, bytes, int], bytes]
+
+
+def _derived(secret: bytes, salt: bytes, rounds: int) -> bytes:
+    return hashlib.pbkdf2_hmac("sha512", secret, salt, rounds)
+
 
 def is_pbkdf2(kept: str) -> bool:
     """Whether a hash is of that kind."""
@@ -26,8 +33,11 @@ def is_pbkdf2(kept: str) -> bool:
     return found is not None and int(found[1]) <= _MOST_ROUNDS
 
 
-def pbkdf2_matches(kept: str, password: str) -> bool:
-    """Whether the password is the one that was hashed; a hash of another form matches nothing."""
+def pbkdf2_matches(kept: str, password: str, derive: Derive = _derived) -> bool:
+    """Whether the password is the one that was hashed; a hash of another form matches nothing.
+
+    `derive`: who computes it, where that is not done here.
+    """
     found = _FORM.fullmatch(kept)
     if found is None or not is_pbkdf2(kept):
         return False
@@ -35,13 +45,13 @@ def pbkdf2_matches(kept: str, password: str) -> bool:
         salt, expected = _decoded(found[2]), _decoded(found[3])
     except binascii.Error:
         return False
-    made = hashlib.pbkdf2_hmac("sha512", _encoded(password), salt, int(found[1]))
+    made = derive(_encoded(password), salt, int(found[1]))
     return hmac.compare_digest(made, expected)
 
 
-def pbkdf2_spend(password: str, rounds: int) -> None:
+def pbkdf2_spend(password: str, rounds: int, derive: Derive = _derived) -> None:
     """Take the time that a verification takes."""
-    hashlib.pbkdf2_hmac("sha512", _encoded(password), b"nobody's salt...", rounds)
+    derive(_encoded(password), b"nobody's salt...", rounds)
 
 
 def _encoded(password: str) -> bytes:

@@ -41,6 +41,13 @@ def identity_of(assertion: Assertion, provider: SamlProvider) -> Identity:
         sid=assertion.session,
         authenticated=assertion.authenticated,
         methods=(assertion.context,) if assertion.context else (),
+        hint={
+            "name_id": assertion.name_id,
+            "name_attributes": dict(assertion.name_attributes),
+            "session": assertion.session,
+        }
+        if assertion.name_id is not None
+        else None,
     )
 
 

@@ -9,13 +9,16 @@ What was not asked for is not answered: there is no sign-in begun by the provide
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from vallum.identity.accounts_port import Accounts, Store
+from vallum.identity.saml.addresses import Ours
+from vallum.identity.saml.bindings import Message
 from vallum.identity.saml.claims import identity_of
+from vallum.identity.saml.keys import ServiceKey, no_keys
 from vallum.identity.saml.metadata import service_metadata
-from vallum.identity.saml.request import Message, ServiceKey, ask, authn_request
+from vallum.identity.saml.request import ask, authn_request
 from vallum.identity.saml.response import Assertion, Expected, check_response
 from vallum.identity.sso import store as links
 from vallum.identity.sso.errors import NoSuchProvider, SignInRefused
@@ -36,32 +39,25 @@ class Sent:
 
 
 class SamlFlow:
-    """Sign-ins at any number of providers. `base_url`: this server's own; `key`: for signing requests."""
+    """Sign-ins at any number of providers. `base_url`: this server's own; `keys`: ours, as they are now."""
 
     def __init__(
-        self, store: Store, accounts: Accounts, clock: Clock, base_url: str, key: ServiceKey | None = None
+        self,
+        store: Store,
+        accounts: Accounts,
+        clock: Clock,
+        base_url: str,
+        keys: Callable[[], tuple[ServiceKey, ...]] = no_keys,
     ) -> None:
         self._store = store
         self._accounts = accounts
         self._clock = clock
-        self._base = base_url.rstrip("/")
-        self._key = key
-
-    def entity_id(self, provider_id: str) -> str:
-        """Our name towards a provider, which is also where our metadata are."""
-        return f"{self._base}/sso/{provider_id}/metadata"
-
-    def acs_url(self, provider_id: str) -> str:
-        """Where a provider's answers come to."""
-        return f"{self._base}/sso/{provider_id}/acs"
+        self._keys = keys
+        self.ours = Ours(base_url.rstrip("/"))
 
     def metadata(self, provider_id: str) -> bytes:
-        """What the provider is to be given. Raises: NoSuchProvider."""
-        provider = self._provider(provider_id)
-        certificate = self._key.certificate if self._key and provider.sign_requests else None
-        return service_metadata(
-            self.entity_id(provider_id), self.acs_url(provider_id), certificate, sign=provider.sign_requests
-        )
+        """What the provider is to be given. Raises: NoSuchProvider, SettingsError."""
+        return service_metadata(self.ours, self._provider(provider_id), self._keys())
 
     def begin(
         self,
@@ -74,7 +70,7 @@ class SamlFlow:
     ) -> Sent:
         """Begin a sign-in. `account_id`, `max_age`: somebody proves to be there still.
 
-        Raises: NoSuchProvider, ProviderMisconfigured.
+        Raises: NoSuchProvider, ProviderMisconfigured, SettingsError.
         """
         provider = self._provider(provider_id)
         handle = start(browser)
@@ -82,12 +78,12 @@ class SamlFlow:
         request = authn_request(
             provider,
             f"_{secrets.token_hex(20)}",
-            self.entity_id(provider_id),
-            self.acs_url(provider_id),
+            self.ours.entity_id(provider_id),
+            self.ours.acs_url(provider_id),
             now,
             force=max_age is not None,
         )
-        message = ask(provider, request, handle.handle, self._key)
+        message = ask(provider, request, handle.handle, next(iter(self._keys()), None))
         pending = Pending(provider_id, local_path(return_to), request.get("ID"), max_age, account_id)
         with self._store.transaction() as tx:
             burn_expired(tx, self._clock.now())
@@ -104,8 +100,11 @@ class SamlFlow:
         provider = self._provider(provider_id)
         now = self._clock.now()
         pending = burn(self._store, fields.get("RelayState"), browser, provider_id, now)
-        expected = Expected(self.entity_id(provider_id), self.acs_url(provider_id), pending.request or "")
-        assertion = check_response(fields.get("SAMLResponse", ""), provider, expected, now)
+        expected = Expected(
+            self.ours.entity_id(provider_id), self.ours.acs_url(provider_id), pending.request or ""
+        )
+        keys = tuple(one.rsa for one in self._keys())
+        assertion = check_response(fields.get("SAMLResponse", ""), provider, expected, now, keys)
         self._check_age(assertion, pending, provider)
         identity = identity_of(assertion, provider)
         with self._store.transaction() as tx:

@@ -1,7 +1,8 @@
 """Check an answer of an identity provider.
 
 Pure. The steps (SAML 2.0 Profiles 4.1.4.3, Core 2 and 3):
-1. the form: XML without tricks, a Response, one assertion in it and in the whole document, not encrypted;
+1. the form: XML without tricks, a Response, one assertion in it and in the whole document;
+   where it is encrypted: the signature of the answer, if it has one, then `decrypt`;
 2. the envelope: version, success, destination, issuer, the request it answers;
 3. the signature of the assertion; from here on only what was signed is read;
 4. its issuer; 5. its conditions: time and audience; 6. its subject: bearer, for this address, for this
@@ -14,14 +15,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from lxml import etree
 
+from vallum.identity.saml.decrypt import decrypted
 from vallum.identity.saml.signature import signed
-from vallum.identity.saml.xml import ASSERTION, PROTOCOL, attribute, children, parse, text_of
+from vallum.identity.saml.xml import ASSERTION, DS, PROTOCOL, attribute, children, parse, text_of
 from vallum.identity.sso.errors import ASK, SignInRefused
 from vallum.identity.sso.providers import SamlProvider
 
@@ -44,12 +48,16 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """What the provider vouches for. `identifier` is to be spent, and kept until `until`."""
+    """What the provider vouches for. `identifier` is to be spent, and kept until `until`.
+
+    `name_attributes`: of the NameID; they belong to it where the provider is told of a logout.
+    """
 
     identifier: str
     issuer: str
     name_id: str | None
     name_format: str | None
+    name_attributes: Mapping[str, str]
     attributes: dict[str, tuple[str, ...]]
     until: datetime
     session: str | None
@@ -62,6 +70,7 @@ class _Check:
     provider: SamlProvider
     expected: Expected
     now: datetime
+    keys: Sequence[RSAPrivateKey]
 
     def refuse(self, what: str, reason: str, fix: str | None = None) -> SignInRefused:
         options = {"fix": fix} if fix else {}
@@ -72,12 +81,23 @@ class _Check:
         return timedelta(seconds=self.provider.skew)
 
 
-def check_response(encoded: str, provider: SamlProvider, expected: Expected, now: datetime) -> Assertion:
-    """What the provider vouches for. Raises: SignInRefused, ProviderMisconfigured."""
-    check = _Check(provider, expected, now)
+def check_response(
+    encoded: str,
+    provider: SamlProvider,
+    expected: Expected,
+    now: datetime,
+    keys: Sequence[RSAPrivateKey] = (),
+) -> Assertion:
+    """What the provider vouches for. `keys`: ours, for which it may have encrypted.
+
+    Raises: SignInRefused, ProviderMisconfigured.
+    """
+    check = _Check(provider, expected, now, keys)
     response = parse(_decoded(check, encoded), where=provider.id)
     enveloped = _only_assertion(check, response)
     _check_envelope(check, response)
+    if enveloped.tag != f"{ASSERTION}Assertion":
+        enveloped = _opened(check, response)
     assertion = signed(enveloped, provider.certificates, now, provider.id)
     if (
         text_of(assertion.find(f"{ASSERTION}Issuer")) != provider.entity_id
@@ -102,14 +122,18 @@ def _only_assertion(check: _Check, response: etree._Element) -> etree._Element:
     if response.tag != f"{PROTOCOL}Response":
         raise check.refuse("this is no answer to a sign-in", "form")
     names = [etree.QName(node).localname for node in response.iter(etree.Element)]
-    if "EncryptedAssertion" in names or "EncryptedID" in names:
+    if "EncryptedID" in names or "EncryptedAttribute" in names:
         raise check.refuse(
-            "the provider encrypts its assertions, for which it was given no key",
+            "the provider encrypts parts of its assertions",
             "encrypted",
-            f"{ASK} to switch that off at the provider: the way here is encrypted as it is",
+            f"{ASK} to let the provider encrypt assertions as a whole, or not at all",
         )
-    found = children(response, f"{ASSERTION}Assertion")
-    if names.count("Response") != 1 or names.count("Assertion") > 1 or len(found) > 1:
+    found = [
+        *children(response, f"{ASSERTION}Assertion"),
+        *children(response, f"{ASSERTION}EncryptedAssertion"),
+    ]
+    count = names.count("Assertion") + names.count("EncryptedAssertion")
+    if names.count("Response") != 1 or count > 1 or len(found) > 1:
         raise check.refuse("the answer holds more than one assertion", "wrapped")
     if not found:
         status = response.find(f"{PROTOCOL}Status/{PROTOCOL}StatusCode")
@@ -117,6 +141,24 @@ def _only_assertion(check: _Check, response: etree._Element) -> etree._Element:
             raise check.refuse("the provider did not sign you in", "status")
         raise check.refuse("the answer holds no assertion", "wrapped")
     return found[0]
+
+
+def _opened(check: _Check, response: etree._Element) -> etree._Element:
+    """The assertion that was encrypted. The envelope's signature, where it has one, is checked before."""
+    where = check.provider.id
+    if not check.keys:
+        raise check.refuse(
+            "the provider encrypts its assertions, for which there is no key here",
+            "encrypted",
+            f"{ASK} to make one by `vallum sso key`, and to give the provider our metadata anew",
+        )
+    authentic = bool(children(response, f"{DS}Signature"))
+    if authentic:
+        response = signed(response, check.provider.certificates, check.now, where)
+    found = children(response, f"{ASSERTION}EncryptedAssertion")
+    if len(found) != 1:
+        raise check.refuse("the answer holds no assertion", "wrapped")
+    return decrypted(found[0], check.keys, authentic=authentic, where=where)
 
 
 def _check_envelope(check: _Check, response: etree._Element) -> None:
@@ -215,6 +257,7 @@ def _read(check: _Check, assertion: etree._Element, until: datetime) -> Assertio
         issuer=check.provider.entity_id,
         name_id=text_of(name),
         name_format=attribute(name, "Format"),
+        name_attributes={str(k): str(v) for k, v in name.attrib.items()} if name is not None else {},
         attributes=_attributes(assertion),
         until=until + check.skew,
         session=statements[0].get("SessionIndex"),

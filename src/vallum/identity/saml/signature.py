@@ -1,6 +1,6 @@
-"""Check the signature of an assertion, and give back what was signed: nothing else may be read.
+"""Check the signature of an assertion or a message, and give back what was signed: nothing else may be read.
 
-Pure. Steps: 1. one signature, a child of the assertion, and none deeper; 2. one reference, to that assertion,
+Pure. Steps: 1. one signature, a child of the element, and none deeper; 2. one reference, to that element,
 by the two transforms SAML knows; 3. the algorithms we accept; 4. one of the certificates written down, within
 its validity (what the message itself brings is not looked at); 5. the canonical bytes that were signed, read
 anew.
@@ -22,7 +22,7 @@ from signxml.verifier import SignatureConfiguration, XMLVerifier
 from vallum.identity.saml.xml import DS, children
 from vallum.identity.sso.errors import ASK, ProviderMisconfigured, SignInRefused
 
-__all__ = ["certificate_of", "signed"]
+__all__ = ["certificate_of", "signed", "valid_certificates"]
 
 _METHODS: Final = frozenset(
     {
@@ -50,11 +50,8 @@ def certificate_of(pem: str, where: str) -> x509.Certificate:
         ) from error
 
 
-def signed(
-    assertion: etree._Element, certificates: tuple[str, ...], now: datetime, where: str
-) -> etree._Element:
-    """The assertion as it was signed. Raises: SignInRefused, ProviderMisconfigured."""
-    _check_form(assertion, where)
+def valid_certificates(certificates: tuple[str, ...], now: datetime, where: str) -> list[x509.Certificate]:
+    """Those that hold now. Raises: ProviderMisconfigured (none does)."""
     known = [certificate_of(pem, where) for pem in certificates]
     valid = [one for one in known if one.not_valid_before_utc <= now <= one.not_valid_after_utc]
     if not valid:
@@ -64,6 +61,18 @@ def signed(
             where=where,
             fix="take over the provider's metadata anew: `vallum sso update --idp-metadata`",
         )
+    return valid
+
+
+def signed(
+    assertion: etree._Element, certificates: tuple[str, ...], now: datetime, where: str
+) -> etree._Element:
+    """The assertion as it was signed; or, likewise, an answer or a message of logout.
+
+    Raises: SignInRefused, ProviderMisconfigured.
+    """
+    _check_form(assertion, where)
+    valid = valid_certificates(certificates, now, where)
     # A document of its own, so that nothing outside the assertion can be referred to.
     content = etree.tostring(assertion, with_tail=False)
     for certificate in valid:
@@ -72,13 +81,15 @@ def signed(
             if found.tag != assertion.tag or found.get("ID") != assertion.get("ID"):
                 raise _refuse("the signature is over something else", where)
             return found
-    raise _refuse("the assertion's signature is wrong, or by another certificate", where)
+    raise _refuse("the provider's signature is wrong, or by another certificate", where)
 
 
 def _check_form(assertion: etree._Element, where: str) -> None:
     direct = children(assertion, f"{DS}Signature")
     every = list(assertion.iter(f"{DS}Signature"))
     if not every:
+        if etree.QName(assertion).localname != "Assertion":
+            raise _refuse("the provider sent a message without a signature", where)
         raise SignInRefused(
             "the provider sent an assertion without a signature",
             reason="signature",
@@ -86,7 +97,7 @@ def _check_form(assertion: etree._Element, where: str) -> None:
             fix=f"{ASK} to let the provider sign assertions, not only answers",
         )
     if len(every) != 1 or direct != every:
-        raise _refuse("the assertion is not signed once, as a whole", where)
+        raise _refuse("what the provider sent is not signed once, as a whole", where)
     references = list(direct[0].iter(f"{DS}Reference"))
     identifier = assertion.get("ID")
     if len(references) != 1 or not identifier or references[0].get("URI") != f"#{identifier}":

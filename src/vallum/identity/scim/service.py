@@ -167,6 +167,8 @@ class ScimService:
             if found.account_id is not None:
                 self._accounts.set_groups(tx, found.account_id, frozenset(), provider.id)
                 self._accounts.deactivate(tx, found.account_id, provider.id)
+                # Should the directory bring the name again: whoever had it signs in to it no more.
+                links.unlink(tx, provider.id, found.account_id, provisioned=False)
             store.delete(tx, kind, found.id)
             regroup(tx, self._accounts, provider, store.users(tx, provider.id, members))
             self._record(tx, "deleted", kind, found)

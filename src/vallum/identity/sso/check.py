@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import islice
-from typing import Final
 
 from vallum.identity.oidc.client import Client
 from vallum.identity.saml.signature import certificate_of
 from vallum.identity.sso.fetch import Fetch
 from vallum.identity.sso.providers import LdapProvider, OidcProvider, Provider, SamlProvider
+from vallum.identity.sso.state import SOON
 from vallum.kernel import Clock, VallumError, read_secret
 
 __all__ = ["Finding", "check"]
-
-_SOON: Final = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +48,7 @@ def _look(provider: Provider, clock: Clock) -> Iterator[Finding]:
         case SamlProvider():
             yield from _look_at_certificates(provider, clock)
         case LdapProvider():
+            yield from _look_at_end(provider, clock)
             yield from _look_at_directory(provider)
         case _:
             yield Finding("description", True, "it provisions by SCIM only")
@@ -60,6 +58,7 @@ def _look_at_oidc(provider: OidcProvider, clock: Clock) -> Iterator[Finding]:
     if provider.secret is not None:
         read_secret(provider.secret, where=provider.id)
         yield Finding("secret", True, "can be read")
+        yield from _look_at_end(provider, clock)
     client = Client(provider, lambda: None, clock, Fetch(provider.ca_file))
     metadata = client.metadata()
     yield Finding("metadata", True, f"issuer {metadata.issuer}")
@@ -69,11 +68,17 @@ def _look_at_oidc(provider: OidcProvider, clock: Clock) -> Iterator[Finding]:
     yield Finding("answers", True, says)
 
 
+def _look_at_end(provider: OidcProvider | LdapProvider, clock: Clock) -> Iterator[Finding]:
+    if provider.secret_until is not None:
+        left = provider.secret_until - clock.now().date()
+        yield Finding("secret", left > SOON, f"valid until {provider.secret_until}")
+
+
 def _look_at_certificates(provider: SamlProvider, clock: Clock) -> Iterator[Finding]:
     for pem in provider.certificates:
         known = certificate_of(pem, provider.id)
         end, now = known.not_valid_after_utc, clock.now()
-        well = known.not_valid_before_utc <= now and end - now > _SOON
+        well = known.not_valid_before_utc <= now and end - now > SOON
         yield Finding("certificate", well, f"valid until {end:%Y-%m-%d}")
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from vallum.identity.accounts_port import Account, Accounts, Person, Transaction
-from vallum.identity.sso import store
+from vallum.identity.sso import state, store
 from vallum.identity.sso.errors import ASK, SignInRefused
 from vallum.identity.sso.providers import Provider
 from vallum.identity.sso.rules import groups_of
@@ -24,7 +24,10 @@ __all__ = ["Identity", "SignedIn", "decide", "domain_of", "join", "password_prov
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Somebody, as a provider has just proven. `match`: what a provisioned account is recognised by."""
+    """Somebody, as a provider has just proven. `match`: what a provisioned account is recognised by.
+
+    `hint`: what the provider is to be shown when they sign out; a secret.
+    """
 
     issuer: str
     subject: str
@@ -35,6 +38,7 @@ class Identity:
     sid: str | None = None
     authenticated: datetime | None = None
     methods: tuple[str, ...] = ()
+    hint: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +54,16 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known here of somebody: by link, by the same directory's provisioning, by login, by address."""
+    """What is known here of somebody: by link, by the same directory's provisioning, by login, by address.
+
+    `others`: which of these accounts are linked to somebody else at the provider.
+    """
 
     linked: Account | None = None
     provisioned: Account | None = None
     same_login: Account | None = None
     same_email: Account | None = None
+    others: frozenset[int] = frozenset()
 
 
 Step = Literal["use", "link", "create"]
@@ -72,6 +80,14 @@ def decide(provider: Provider, identity: Identity, known: Known) -> tuple[Step, 
             fix="sign in with an account of your organisation",
         )
     account = known.linked or _adopted(provider, identity, known)
+    if known.linked is None and account is not None and account.id in known.others:
+        # A name or address that was given to somebody new: the account is not theirs thereby.
+        raise SignInRefused(
+            f"{_REFUSED}the account with your name here belongs to somebody else there",
+            reason="linked-otherwise",
+            where=provider.id,
+            fix=f"{ASK}; where it is yours: `vallum sso unlink`",
+        )
     if account is not None and not account.active:
         raise SignInRefused(
             f"{_REFUSED}your account here is switched off", reason="inactive", where=provider.id, fix=ASK
@@ -137,6 +153,7 @@ def join(
         groups = groups_of(provider.rules, identity.attributes)
         accounts.set_groups(tx, account.id, groups, provider.id)
     store.touch(tx, found, now)
+    state.succeeded(tx, provider.id, now)
     accounts.record(tx, "sso.signed-in", account.id, {"provider": provider.id})
     return SignedIn(account, provider.id, identity, return_to, step == "create")
 
@@ -150,12 +167,13 @@ def _look_up(tx: Transaction, accounts: Accounts, provider: Provider, identity: 
         raise SignInRefused(
             f"{_REFUSED}your account here was removed", reason="no-account", where=provider.id, fix=ASK
         )
-    return Known(
-        account,
+    found = (
         accounts.find(tx, provisioned) if provisioned is not None else None,
         accounts.find_login(tx, identity.person.login),
         accounts.find_email(tx, email) if email else None,
     )
+    ids = {one.id for one in found if one is not None} if linked is None else set()
+    return Known(account, *found, others=store.linked_among(tx, provider.id, ids))
 
 
 def domain_of(email: str | None) -> str | None:

@@ -19,6 +19,7 @@ from typing import Final
 
 from vallum.identity.accounts_port import Store, Transaction
 from vallum.identity.sso.errors import SignInRefused
+from vallum.identity.sso.hints import sweep_hints
 
 __all__ = [
     "LIFETIME",
@@ -141,7 +142,8 @@ def burn(store: Store, handle: str | None, browser: str | None, provider_id: str
 
 def burn_expired(tx: Transaction, now: datetime) -> int:
     """Forget what is over; how many rows that were."""
-    done = tx.execute("DELETE FROM vallum.sso_pending WHERE expires <= %s", (now,)).rowcount
+    done = sweep_hints(tx, now)
+    done += tx.execute("DELETE FROM vallum.sso_pending WHERE expires <= %s", (now,)).rowcount
     return done + tx.execute("DELETE FROM vallum.sso_seen WHERE expires <= %s", (now,)).rowcount
 
 

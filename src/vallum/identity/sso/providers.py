@@ -6,6 +6,7 @@ Invariant: a key nobody knows, or a combination that would let a stranger in, is
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -52,6 +53,8 @@ class Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
 class OidcProvider(Common, frozen=True, kw_only=True, tag="oidc"):
     """OpenID Connect. `tenants`: those of Entra ID that are let in where the issuer is a shared one.
 
+    `single_logout`: whether who signs out here signs out there as well, where the provider offers that.
+    `secret_until`: the day on which the secret ends, as the provider says; to be reminded.
     `match_claim`: what a provisioned account is recognised by, beside the link. `required`: claims that must
     have one of these values (Google's `hd`). `max_age`: seconds since the person proved to be there.
     `acr`, `amr`: what the provider must say about how; where it says nothing, nobody comes in.
@@ -60,6 +63,7 @@ class OidcProvider(Common, frozen=True, kw_only=True, tag="oidc"):
     issuer: Text
     client_id: Text
     secret: Text | None = None
+    secret_until: date | None = None
     authentication: Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"] = (
         "client_secret_basic"
     )
@@ -74,6 +78,7 @@ class OidcProvider(Common, frozen=True, kw_only=True, tag="oidc"):
     amr: tuple[Text, ...] = ()
     algorithms: tuple[Algorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
     logout_typ: bool = True
+    single_logout: bool = True
     ca_file: Text | None = None
 
     @property
@@ -83,13 +88,23 @@ class OidcProvider(Common, frozen=True, kw_only=True, tag="oidc"):
 
 
 class SamlProvider(Common, frozen=True, kw_only=True, tag="saml"):
-    """SAML 2.0. `certificates`: PEM, from the provider's metadata; only these are believed."""
+    """SAML 2.0. `certificates`: PEM, from the provider's metadata; only these are believed.
+
+    `encrypt`: whether our metadata ask for encrypted assertions. `logout_url`: where the provider takes
+    requests for logout, and answers to its own unless there is a `logout_response_url`; `single_logout`:
+    whether who signs out here signs out there as well.
+    """
 
     entity_id: Text
     sign_in_url: Text
     certificates: Annotated[tuple[Text, ...], Meta(min_length=1)]
     binding: Literal["redirect", "post"] = "redirect"
     sign_requests: bool = False
+    encrypt: bool = False
+    logout_url: Text | None = None
+    logout_response_url: Text | None = None
+    logout_binding: Literal["redirect", "post"] = "redirect"
+    single_logout: bool = True
     login_attribute: Text | None = None
     name_attribute: Text | None = None
     email_attribute: Text | None = None
@@ -107,6 +122,7 @@ class LdapProvider(Common, frozen=True, kw_only=True, tag="ldap"):
     url: Text
     bind_dn: Text | None = None
     secret: Text | None = None
+    secret_until: date | None = None
     ca_file: Text | None = None
     base: Text
     group_base: Text | None = None
@@ -158,6 +174,10 @@ def _check(provider: Provider, where: str) -> None:
             _check_oidc(provider, where)
         case SamlProvider():
             _https(provider.sign_in_url, "sign_in_url", where)
+            for key in ("logout_url", "logout_response_url"):
+                url = getattr(provider, key)
+                if url is not None:
+                    _https(url, key, where)
         case LdapProvider():
             _check_ldap(provider, where)
 

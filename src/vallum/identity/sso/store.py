@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from vallum.identity.accounts_port import Transaction
 from vallum.identity.sso import providers
-from vallum.identity.sso.errors import NoSuchProvider
+from vallum.identity.sso.errors import NoSuchProvider, ProviderMisconfigured
 from vallum.identity.sso.providers import Provider
 
 __all__ = [
     "Link",
     "all_providers",
+    "config_of",
+    "exists",
     "find_link",
     "folded",
     "forget_provider",
     "is_provisioned",
     "is_ready",
     "link",
+    "linked_among",
     "links_of",
     "provider",
     "provisioned",
     "save_provider",
+    "sound_providers",
     "spend",
     "touch",
     "unlink",
@@ -67,6 +73,19 @@ def provider(tx: Transaction, provider_id: str) -> Provider:
     return found
 
 
+def config_of(tx: Transaction, provider_id: str) -> dict[str, Any]:
+    """What is written down of a provider, as it is. Raises: NoSuchProvider."""
+    row = tx.execute("SELECT config FROM vallum.sso_provider WHERE id = %s", (provider_id,)).fetchone()
+    if row is None:
+        raise _unknown(provider_id)
+    return dict(row[0])
+
+
+def exists(tx: Transaction, provider_id: str) -> bool:
+    """Whether there is a provider of that id."""
+    return bool(tx.execute("SELECT FROM vallum.sso_provider WHERE id = %s", (provider_id,)).rowcount)
+
+
 def is_ready(tx: Transaction) -> bool:
     """Whether the tables are there."""
     row = tx.execute("SELECT to_regclass('vallum.sso_provider')").fetchone()
@@ -77,6 +96,17 @@ def all_providers(tx: Transaction) -> list[Provider]:
     """All providers, also those switched off. Raises: ProviderMisconfigured."""
     rows = tx.execute("SELECT id, config FROM vallum.sso_provider ORDER BY id").fetchall()
     return [providers.parse(config, where=name) for name, config in rows]
+
+
+def sound_providers(tx: Transaction) -> list[Provider]:
+    """Those that are written down soundly: what is wrong with one is no reason to keep people from others."""
+    found = []
+    for name, config in tx.execute("SELECT id, config FROM vallum.sso_provider ORDER BY id").fetchall():
+        try:
+            found.append(providers.parse(config, where=name))
+        except ProviderMisconfigured:
+            continue
+    return found
 
 
 def find_link(tx: Transaction, provider_id: str, issuer: str, subject: str) -> int | None:
@@ -126,10 +156,24 @@ def link(tx: Transaction, wanted: Link, now: datetime) -> None:
     )
 
 
-def unlink(tx: Transaction, provider_id: str, account_id: int) -> int:
-    """Forget who an account is at a provider; how many links that were."""
+def linked_among(tx: Transaction, provider_id: str, account_ids: Iterable[int]) -> frozenset[int]:
+    """Which of these accounts somebody has come in to by the provider; provisioning alone is no such link."""
+    rows = tx.execute(
+        "SELECT account_id FROM vallum.sso_link WHERE provider_id = %s AND issuer <> %s"
+        " AND account_id = ANY (%s)",
+        (provider_id, f"scim:{provider_id}", list(account_ids)),
+    ).fetchall()
+    return frozenset(account for (account,) in rows)
+
+
+def unlink(tx: Transaction, provider_id: str, account_id: int, *, provisioned: bool = True) -> int:
+    """Forget who an account is at a provider; how many links that were.
+
+    `provisioned`: also that the provider's directory has brought it.
+    """
     return tx.execute(
-        "DELETE FROM vallum.sso_link WHERE provider_id = %s AND account_id = %s", (provider_id, account_id)
+        "DELETE FROM vallum.sso_link WHERE provider_id = %s AND account_id = %s AND (%s OR issuer <> %s)",
+        (provider_id, account_id, provisioned, f"scim:{provider_id}"),
     ).rowcount
 
 

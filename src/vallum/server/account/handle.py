@@ -16,8 +16,9 @@ import psycopg
 from vallum.identity.errors import FactorRefused, FreshSignInNeeded, LinkRefused, NotPermitted, UnknownAccount
 from vallum.identity.passwords import Busy
 from vallum.kernel import ConnectionFailed, VallumError
-from vallum.server.account import administration, keys, recovering, requests, security, signing
-from vallum.server.account.web import Forged, Page, SignInFirst, static
+from vallum.server.account import administration, given, keys, recovering, requests, security, signing
+from vallum.server.account.again import Again
+from vallum.server.account.web import Forged, Page, SignInFirst
 from vallum.server.http import Request, Response
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ PAGES: Final[dict[tuple[str, str], View]] = {
     **keys.PAGES,
     **requests.PAGES,
     **administration.PAGES,
+    **given.PAGES,
 }
 _NUMBER: Final = re.compile(r"/([1-9][0-9]{0,17})(?=/|$)")
 _STATUS: Final[dict[type[VallumError], HTTPStatus]] = {
@@ -49,9 +51,7 @@ def handle(service: Service, request: Request) -> Response:
     """The answer to a request for a page."""
     if service.people is None:
         return Response(int(HTTPStatus.NOT_FOUND))
-    if request.method == "GET" and request.path.startswith("/account/static/"):
-        return static(request.path.removeprefix("/account/static/")) or Response(int(HTTPStatus.NOT_FOUND))
-    page = Page(service.people.identity, request)
+    page = Page(service, service.people.identity, request)
     found = _NUMBER.search(request.path)
     path = _NUMBER.sub("/#", request.path, count=1).rstrip("/") or "/account"
     method = "GET" if request.method == "HEAD" else request.method
@@ -60,6 +60,7 @@ def handle(service: Service, request: Request) -> Response:
         status = HTTPStatus.METHOD_NOT_ALLOWED if _is_known(path) else HTTPStatus.NOT_FOUND
         return page.show("message.html", status=status, title="There is nothing here", text="", fix=None)
     try:
+        _check_address(service, page)
         return view(page, int(found[1]) if found else 0)
     except VallumError as error:
         return _refused(page, error)
@@ -68,12 +69,28 @@ def handle(service: Service, request: Request) -> Response:
         return _refused(page, Forged("this holds characters that cannot be kept"))
 
 
+def _check_address(service: Service, page: Page) -> None:
+    """A session that is carried to where its account may not be used is none there.
+
+    Raises: NotPermitted.
+    """
+    session, address = page.session, page.request.client.address
+    if session is not None and not service.admits_account(session.account_id, address):
+        page.session = None
+        page.end()
+        raise NotPermitted("this account may not be used from this address")
+
+
 def _refused(page: Page, error: VallumError) -> Response:
     scripted = "x-form" in page.request.headers
-    if isinstance(error, SignInFirst | FreshSignInNeeded) and not scripted:
-        back = page.path if page.request.method == "GET" else "/account/security"
-        target = "confirm" if isinstance(error, FreshSignInNeeded) else "sign-in"
-        return page.go(f"/account/{target}?next={page.quoted(back)}")
+    posted = page.request.method == "POST"
+    if isinstance(error, SignInFirst) and not scripted:
+        return _session_ended(page) if posted else page.go(_sign_in(page))
+    if isinstance(error, FreshSignInNeeded) and not scripted:
+        if not posted:
+            return page.go(f"/account/confirm?next={page.quoted(page.address)}")
+        again = Again.of(page.path, page.form())
+        return signing.confirming(page, "", again=again, status=HTTPStatus.UNAUTHORIZED)
     status = _STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
     if scripted:
         return page.data({"error": error.as_dict()}, status=status)
@@ -82,6 +99,15 @@ def _refused(page: Page, error: VallumError) -> Response:
     if isinstance(error, FactorRefused) and page.session is None:
         return page.show("factor.html", status=status, error=error, choices=("totp", "passkey"))
     return page.show("message.html", status=status, title="This was not done", text=shown.what, fix=shown.fix)
+
+
+def _sign_in(page: Page) -> str:
+    return f"/account/sign-in?next={page.quoted(page.address)}"
+
+
+def _session_ended(page: Page) -> Response:
+    """What was typed stays in the tab it was typed in, and waits there for somebody to come back."""
+    return page.show("expired.html", status=HTTPStatus.UNAUTHORIZED, sign_in="/account/sign-in")
 
 
 def _is_known(path: str) -> bool:

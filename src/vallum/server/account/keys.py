@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Final
 
+from vallum.identity import Account
 from vallum.identity.errors import NotPermitted
 from vallum.identity.keys.scope import Scope
+from vallum.identity.search import AccountQuery, find_accounts
 from vallum.kernel import VallumError
+from vallum.server.account.naming import number, typed_in
 from vallum.server.account.web import Page
 from vallum.server.http import Response
+from vallum.server.pages import Download, twin
 
 __all__ = ["PAGES"]
 
+_SOON: Final = timedelta(days=14)
 
-def overview(page: Page, _: int, *, error: VallumError | None = None, made: str | None = None) -> Response:
+
+def overview(
+    page: Page,
+    _: int,
+    *,
+    error: VallumError | None = None,
+    made: str | None = None,
+    form: Mapping[str, str] | None = None,
+) -> Response:
     """The keys there are; one that was just made is shown once."""
-    account = page.account
-    if not page.identity.may_manage_keys(account):
+    if not page.identity.may_manage_keys(page.account):
         raise NotPermitted("keys are for administrators, and for those in a group that may")
-    services = page.identity.base.accounts.some(kind="service", limit=1000)
+    keys = page.identity.keys.some()
+    if isinstance(found := twin(page.visit, "keys", [key.as_dict() for key in keys]), Download):
+        return page.file(found)
+    good = [key for key in keys if key.is_good(page.now)]
     return page.show(
         "keys.html",
         status=400 if error else 200,
         error=error,
         made=made,
-        keys=page.identity.keys.some(),
-        services=services,
+        keys=keys,
+        good=len(good),
+        ending=sum(key.expires - page.now <= _SOON for key in good),
+        unused=sum(key.used is None for key in good),
+        services=_services(page),
+        most_days=page.identity.base.settings.keys.max_days,
         now=page.now,
+        typed=typed_in(form),
     )
+
+
+def _services(page: Page) -> list[Account]:
+    query = AccountQuery(kind="service", state="open")
+    return find_accounts(page.identity.base.store, query, limit=1000)
 
 
 def create(page: Page, _: int) -> Response:
@@ -42,40 +68,38 @@ def create(page: Page, _: int) -> Response:
             form.get("addresses", "").split(),
             int(form["rate"]) if form.get("rate", "").isdecimal() else None,
         )
-        service = page.identity.base.accounts.get(_number(form.get("service", "")))
+        service = page.identity.base.accounts.get(number(form.get("service", "")))
         made = page.identity.make_key(
             service,
             form.get("name", "")[:200],
             scope,
-            days=_number(form.get("days", "")),
+            days=number(form.get("days", "")),
             by=account,
             client=page.request.client,
         )
     except NotPermitted:
         raise
     except VallumError as error:
-        return overview(page, 0, error=error)
+        return overview(page, 0, error=error, form=form)
     return overview(page, 0, made=made.text)
 
 
-def rotate(page: Page, number: int) -> Response:
+def rotate(page: Page, which: int) -> Response:
     """A new one in its place."""
     page.form()
     account = page.account
     page.require_fresh()
-    key = page.identity.keys.get(number)
+    key = page.identity.keys.get(which)
     days = page.identity.base.settings.keys.max_days
     made = page.identity.rotate_key(key, days=days, by=account, client=page.request.client)
     return overview(page, 0, made=made.text)
 
 
-def revoke(page: Page, number: int) -> Response:
+def revoke(page: Page, which: int) -> Response:
     """End one at once."""
     page.form()
     account = page.account
-    page.identity.revoke_key(
-        page.identity.keys.get(number), "revoked", by=account, client=page.request.client
-    )
+    page.identity.revoke_key(page.identity.keys.get(which), "revoked", by=account, client=page.request.client)
     return page.go("/account/keys")
 
 
@@ -91,10 +115,6 @@ def leaked(page: Page, _: int) -> Response:
     page.account  # noqa: B018
     key = page.identity.revoke_leaked(form.get("key", ""), page.request.client)
     return page.show("leaked.html", found=key is not None)
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) < 18 else 0
 
 
 PAGES: Final[dict[tuple[str, str], Callable[[Page, int], Response]]] = {

@@ -5,30 +5,51 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from vallum.identity.errors import PasswordRefused
 from vallum.kernel import VallumError
 from vallum.server.account.web import Page
 from vallum.server.http import Response
+from vallum.server.pages import Download, as_json
 
 __all__ = ["PAGES"]
 
 
 def overview(page: Page, _: int, *, error: VallumError | None = None) -> Response:
-    """Everything there is."""
+    """Everything there is; as a file too, for whoever wants to know what is kept about them."""
     account, base, factors = page.account, page.identity.base, page.identity.factors
+    memberships = base.memberships.of(account.id, page.now)
+    known: dict[str, list[Any]] = {
+        "sessions": base.sessions.of(account.id, page.now),
+        "devices": base.devices.of(account.id, page.now),
+        "factors": factors.of(account.id),
+        "keys": page.identity.keys.some(account.id),
+    }
+    if page.query.get("format") == "json" and error is None:
+        told = {
+            "account": account.as_dict(),
+            **{name: [one.as_dict() for one in some] for name, some in known.items()},
+            "recovery_codes_left": factors.recovery_left(account.id),
+            "groups": sorted(base.people.groups(account, page.now)),
+            "memberships": [one.as_dict() for one in memberships],
+            "requests": [one.as_dict() for one in page.identity.elevations.some(account_id=account.id)],
+        }
+        return page.file(Download(as_json(told), "application/json", "my-account.json"))
+    stands, deadline = page.identity.sign_in.need(account, page.now)
     return page.show(
         "security.html",
         status=HTTPStatus.BAD_REQUEST if error else HTTPStatus.OK,
         error=error,
-        account=account,
+        own=account,
         session=page.session,
-        sessions=base.sessions.of(account.id, page.now),
-        devices=base.devices.of(account.id, page.now),
-        factors=factors.of(account.id),
+        **known,
         recovery_left=factors.recovery_left(account.id),
         groups=sorted(base.people.groups(account, page.now)),
+        given=[one for one in memberships if one.expires],
+        stands=stands.value,
+        deadline=deadline,
+        may_keys=page.identity.may_manage_keys(account),
     )
 
 

@@ -11,10 +11,12 @@ from vallum.identity import Outcome, Refused, SignedIn
 from vallum.identity.authenticator import Refusal
 from vallum.identity.tickets import TicketKind
 from vallum.kernel import VallumError
+from vallum.server.account.again import Again
+from vallum.server.account.leaving import where_to
 from vallum.server.account.web import Page, local_path
 from vallum.server.http import Response
 
-__all__ = ["PAGES", "answer_to"]
+__all__ = ["PAGES", "answer_to", "confirming"]
 
 _NEXT: Final = {
     TicketKind.FACTOR: "/account/factor",
@@ -40,7 +42,18 @@ def home(page: Page, _: int) -> Response:
 
 def sign_in_form(page: Page, _: int) -> Response:
     """The form, whoever asks for it."""
-    return page.show("sign_in.html", error=None, login="", next=local_path(page.query.get("next", "")))
+    return _sign_in_page(page, None, "", page.query.get("next", ""))
+
+
+def _sign_in_page(page: Page, error: VallumError | None, login: str, target: str) -> Response:
+    return page.show(
+        "sign_in.html",
+        status=HTTPStatus.UNAUTHORIZED if error else HTTPStatus.OK,
+        error=error,
+        login=login,
+        next=local_path(target),
+        providers=page.providers(),
+    )
 
 
 def sign_in(page: Page, _: int) -> Response:
@@ -57,10 +70,7 @@ def sign_in(page: Page, _: int) -> Response:
         error = _Wrong(_REFUSED)
         if outcome.reason is Refusal.KEY_NEEDED:
             error = _Wrong("This user has a second factor in Odoo: sign in there, or use a passkey here.")
-        login, target = form.get("login", "")[:300], local_path(form.get("next", ""))
-        return page.show(
-            "sign_in.html", status=HTTPStatus.UNAUTHORIZED, error=error, login=login, next=target
-        )
+        return _sign_in_page(page, error, form.get("login", "")[:300], form.get("next", ""))
     return answer_to(page, outcome, form.get("next", ""))
 
 
@@ -121,25 +131,46 @@ def factor(page: Page, _: int) -> Response:
 
 
 def sign_out(page: Page, _: int) -> Response:
-    """The session ends."""
+    """The session ends; the provider that opened it is told next."""
     page.form()
+    target = where_to(page)
     if page.session is not None:
         page.identity.base.sessions.end(page.token)
-        page.identity.base.record("session.ended", page.session.account_id, client=page.request.client)
+        by, ended = page.session.login, page.session.account_id
+        page.identity.base.record("session.ended", ended, client=page.request.client, by=by)
     page.end()
-    return page.go("/account/sign-in")
+    return page.go(target)
 
 
 def confirm_form(page: Page, _: int) -> Response:
     """Credentials once more, before a sensitive act."""
+    return confirming(page, page.query.get("next", ""))
+
+
+def confirming(
+    page: Page,
+    target: str,
+    *,
+    again: Again | None = None,
+    error: VallumError | None = None,
+    status: int = HTTPStatus.OK,
+) -> Response:
+    """The form for that; `again`: what was sent, and waits."""
     has_factor = page.identity.factors.has_any(page.account.id)
-    target = local_path(page.query.get("next", ""))
-    return page.show("confirm.html", error=None, has_factor=has_factor, next=target)
+    return page.show(
+        "confirm.html",
+        status=status,
+        error=error,
+        has_factor=has_factor,
+        next=local_path(target),
+        again=again,
+    )
 
 
 def confirm(page: Page, _: int) -> Response:
     """They are right, or not."""
-    form, account = page.form(), page.account
+    form, again = page.form(), Again.carried(page.form())
+    page.account  # noqa: B018 - whoever is signed in
     token = page.identity.sign_in.confirm(
         page.token,
         page.request.client,
@@ -148,15 +179,12 @@ def confirm(page: Page, _: int) -> Response:
         device=page.cookies.device,
     )
     if token is None:
-        return page.show(
-            "confirm.html",
-            status=HTTPStatus.UNAUTHORIZED,
-            error=_Wrong("This is not right. Try again."),
-            has_factor=page.identity.factors.has_any(account.id),
-            next=local_path(form.get("next", "")),
+        wrong = _Wrong("This is not right. Try again.")
+        return confirming(
+            page, form.get("next", ""), again=again, error=wrong, status=HTTPStatus.UNAUTHORIZED
         )
     page.begin(token, None)
-    return page.go(form.get("next", ""))
+    return page.show("again.html", again=again) if again else page.go(form.get("next", ""))
 
 
 def confirm_passkey(page: Page, _: int) -> Response:

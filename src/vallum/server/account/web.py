@@ -12,40 +12,33 @@ import hmac
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
+from functools import cached_property
 from http import HTTPStatus
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, quote
 
-import jinja2
 import msgspec
 
 from vallum.identity import Account, Identity
 from vallum.identity.cookies import cleared, device_cookie, read, session_cookie, step_cookie
 from vallum.identity.errors import NotPermitted
 from vallum.identity.sessions import Session
-from vallum.identity.sso.errors import ProviderMisconfigured
 from vallum.identity.sso.providers import Provider, ScimProvider
-from vallum.identity.sso.store import all_providers, is_ready
+from vallum.identity.sso.store import is_ready, sound_providers
 from vallum.identity.tokens import new_token
 from vallum.kernel import VallumError
 from vallum.server.http import Request, Response, json_response
+from vallum.server.pages import PAGE_HEADERS, Download, Query, Viewer, Visit, csrf, render
+from vallum.server.viewers import viewer_for
 
-__all__ = ["Forged", "Page", "SignInFirst", "local_path", "static"]
+if TYPE_CHECKING:
+    from vallum.server.service import Service
+
+__all__ = ["Forged", "Page", "SignInFirst", "local_path"]
 
 HTML: Final = "text/html; charset=utf-8"
-_HOME: Final = Path(__file__).parent
 _FORM: Final = "__Host-vallum-form"
 _MOST_FIELDS: Final = 50
-_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
-    " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
-_STATIC: Final = {
-    "account.css": "text/css; charset=utf-8",
-    "account.js": "text/javascript; charset=utf-8",
-}
 
 
 class Forged(VallumError):
@@ -58,17 +51,6 @@ class SignInFirst(VallumError):
     """A page for those who are signed in."""
 
     code = "sign-in-first"
-
-
-@cache
-def _templates() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HOME / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def local_path(text: str, default: str = "/account/security") -> str:
@@ -84,7 +66,8 @@ def local_path(text: str, default: str = "/account/security") -> str:
 class Page:
     """A request for a page, and what is known of who asks."""
 
-    def __init__(self, identity: Identity, request: Request) -> None:
+    def __init__(self, service: Service, identity: Identity, request: Request) -> None:
+        self.service = service
         self.identity = identity
         self.request = request
         self.now: datetime = identity.base.now()
@@ -96,7 +79,7 @@ class Page:
             identity.base.sessions.check(self.cookies.session, self.now) if self.cookies.session else None
         )
 
-    @property
+    @cached_property
     def account(self) -> Account:
         """Who is signed in.
 
@@ -110,6 +93,33 @@ class Page:
     def token(self) -> str:
         """The session's token; of somebody who is signed in."""
         return self.cookies.session or ""
+
+    @cached_property
+    def viewer(self) -> Viewer | None:
+        """Who is signed in, as pages know them; nobody while somebody is on the way in."""
+        if self.session is None:
+            return None
+        client = self.request.client
+        return viewer_for(
+            self.identity,
+            self.service,
+            self.session,
+            self.token,
+            address=client.address,
+            request_id=client.request_id,
+        )
+
+    @property
+    def visit(self) -> Visit[None]:
+        """What is asked for, as tables want it; of somebody who is signed in."""
+        if self.viewer is None:
+            raise SignInFirst("sign in first")
+        return Visit(site=None, viewer=self.viewer, path=self.path, query=Query.parse(self.request.query))
+
+    @property
+    def address(self) -> str:
+        """This page's own address, with what stands behind the question mark."""
+        return f"{self.path}?{self.request.query}" if self.request.query else self.path
 
     def require_fresh(self) -> None:
         """Raises: SignInFirst, FreshSignInNeeded."""
@@ -129,12 +139,8 @@ class Page:
 
     def providers(self) -> list[Provider]:
         """Where people can sign in elsewhere."""
-        try:
-            with self.identity.base.store.transaction() as tx:
-                found = all_providers(tx) if is_ready(tx) else []
-        except ProviderMisconfigured:
-            # Whatever is wrong there, a password still works here.
-            return []
+        with self.identity.base.store.transaction() as tx:
+            found = sound_providers(tx) if is_ready(tx) else []
         return [one for one in found if one.enabled and not isinstance(one, ScimProvider)]
 
     # What was sent
@@ -152,7 +158,7 @@ class Page:
         if not self.request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             raise Forged("this is no form")
         fields = _single(self.request.body.decode("utf-8", "replace"))
-        self._check(fields.get("form", ""))
+        self._check(fields.get("form", ""), fields.get(csrf.FIELD, ""))
         return fields
 
     def json(self) -> dict[str, Any]:
@@ -166,15 +172,22 @@ class Page:
         except msgspec.DecodeError:
             raise Forged("this is no message of our pages") from None
 
-    def _check(self, tag: str) -> None:
+    def _check(self, tag: str, disguised: str = "") -> None:
         site = self.request.headers.get("sec-fetch-site")
         origin = self.request.headers.get("origin")
         # Older browsers send no Sec-Fetch-Site; a request with neither is no browser's form.
         own = site == "same-origin" if site is not None else origin == self.identity.base.settings.origin
         if origin is not None and origin not in (self.identity.base.settings.origin, self._own_origin()):
             own = False
-        if not own or not self._form or not hmac.compare_digest(tag.encode(), self._tag().encode()):
+        if not own or not (self._is_browsers(tag) or self._is_sessions(disguised)):
             raise Forged("this form was not made for you: open the page again", fix="go back and try again")
+
+    def _is_browsers(self, tag: str) -> bool:
+        return bool(self._form) and hmac.compare_digest(tag.encode(), self._tag().encode())
+
+    def _is_sessions(self, disguised: str) -> bool:
+        """Whether a form was made by a page of the console, for the session that sends it."""
+        return bool(disguised) and self.viewer is not None and csrf.matches(self.viewer.csrf, disguised)
 
     def _own_origin(self) -> str:
         scheme = "https" if self.request.secure else "http"
@@ -190,19 +203,20 @@ class Page:
         if not self._form:
             self._form = new_token()
             self.set_cookies.append(f"{_FORM}={self._form}; Path=/; Secure; HttpOnly; SameSite=Strict")
-        text = (
-            _templates()
-            .get_template(template)
-            .render(
-                page=self,
-                form=self._tag(),
-                name=self.identity.base.settings.name,
-                who=self.session,
-                administrator=self.session is not None and self.identity.is_administrator(self.account),
-                **values,
-            )
-        )
-        return self._answer(Response(int(status), text.encode(), HTML))
+        around = {
+            **self.service.frame.values(self.viewer, self.path),
+            "form": self._tag(),
+            "name": self.identity.base.settings.name,
+            "error": None,
+            "again": None,
+            **({"visit": self.visit} if self.viewer else {}),
+        }
+        return self._answer(Response(int(status), render(template, {**around, **values}).encode(), HTML))
+
+    def file(self, made: Download) -> Response:
+        """A table as a file, or for a program."""
+        headers = {"content-disposition": f'attachment; filename="{made.name}"'} if made.name else {}
+        return self._answer(Response(200, made.content, f"{made.media_type}; charset=utf-8", headers))
 
     def go(self, path: str) -> Response:
         """Send somebody on, to a page of ours."""
@@ -214,10 +228,8 @@ class Page:
         return self._answer(json_response(content, status=status))
 
     def _answer(self, response: Response) -> Response:
-        headers = dict(response.headers)
-        headers["content-security-policy"] = _POLICY
-        # With `no-referrer` browsers would hide the origin of our own forms, by which they are known.
-        headers["referrer-policy"] = "same-origin"
+        # `same-origin` for referrers: otherwise browsers hide the origin of our own forms.
+        headers = {**response.headers, **dict(PAGE_HEADERS)}
         note = {"user": self.session.user_id} if self.session is not None else {}
         return Response(
             response.status, response.body, response.content_type, headers, note, tuple(self.set_cookies)
@@ -244,15 +256,6 @@ class Page:
     def quoted(text: str) -> str:
         """A text within an address."""
         return quote(text, safe="")
-
-
-def static(name: str) -> Response | None:
-    """A file of ours, by name."""
-    kind = _STATIC.get(name)
-    if kind is None:
-        return None
-    body = (_HOME / "static" / name).read_bytes()
-    return Response(200, body, kind, {"cache-control": "public, max-age=3600"})
 
 
 def _single(text: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from vallum.analysis import may_escalate
-from vallum.policy import Actor, User, actor_of
+from vallum.policy import Actor, Directory, Policy, User, actor_of
 
 if TYPE_CHECKING:
     from vallum.enforce import Application
@@ -25,17 +25,18 @@ __all__ = ["Census", "census"]
 class Census:
     """All users, by id, and the actors they are with their own company alone."""
 
-    application: Application
+    policy: Policy
+    directory: Directory
 
     @cached_property
     def users(self) -> tuple[User, ...]:
         """The users, by id."""
-        return tuple(self.application.directory)
+        return tuple(self.directory)
 
     @cached_property
     def actors(self) -> Mapping[int, Actor]:
         """The actor of each user."""
-        policy = self.application.policy
+        policy = self.policy
         closed: dict[frozenset[int], frozenset[int]] = {}
         found = {}
         for user in self.users:
@@ -57,7 +58,7 @@ class Census:
     @cached_property
     def escalating(self) -> frozenset[int]:
         """Users who may change who sees what; superusers apart."""
-        policy = self.application.policy
+        policy = self.policy
         judged: dict[frozenset[int], bool] = {}
         found = set()
         for user_id, actor in self.actors.items():
@@ -77,6 +78,7 @@ def _sharing(actor: Actor, groups: frozenset[int]) -> Actor:
     return replace(actor, groups=groups)
 
 
+# A census must not hold its application, or neither would ever go.
 _KEPT: Final[WeakKeyDictionary[Application, Census]] = WeakKeyDictionary()
 _LOCK: Final = Lock()
 
@@ -86,5 +88,5 @@ def census(application: Application) -> Census:
     with _LOCK:
         found = _KEPT.get(application)
         if found is None:
-            found = _KEPT[application] = Census(application)
+            found = _KEPT[application] = Census(application.policy, application.directory)
         return found

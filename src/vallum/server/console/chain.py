@@ -15,7 +15,7 @@ from vallum.server.console import words
 from vallum.server.pages.graph import Edge, Kind, Node, draw
 
 if TYPE_CHECKING:
-    from vallum.server.console.explain import Teller
+    from vallum.server.console.teller import Teller
 
 __all__ = ["picture"]
 

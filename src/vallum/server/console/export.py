@@ -1,4 +1,4 @@
-"""Records as a spreadsheet.
+"""Records as files: plain values, and a spreadsheet.
 
 Pure. Text stays text: nothing in it is taken for a formula, a link or a number.
 """
@@ -13,7 +13,9 @@ from typing import Any, Final
 
 import xlsxwriter
 
-__all__ = ["as_xlsx"]
+from vallum.schema import Field
+
+__all__ = ["as_xlsx", "plain_value"]
 
 _LONGEST: Final = 32_767
 _OPTIONS: Final = {
@@ -54,3 +56,14 @@ def as_xlsx(header: Sequence[str], rows: Iterable[Sequence[Any]], title: str) ->
         sheet.freeze_panes(1, 0)
         sheet.autofit()
     return file.getvalue()
+
+
+def plain_value(field: Field, value: Any) -> Any:
+    """A value as a file holds it: of a link the name, of bytes how many."""
+    if value is False and field.type != "boolean":
+        return None
+    if isinstance(value, tuple) and len(value) == 2:
+        return value[1] if isinstance(value[1], str) else value[0]
+    if isinstance(value, bytes | memoryview):
+        return f"{len(value)} bytes"
+    return value

@@ -9,28 +9,30 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 
-from vallum.audit import Who, actor_key, record
+from vallum.audit import Who
 from vallum.facade import Vallum
 from vallum.facade.audit import Audit
 from vallum.identity.cookies import read
-from vallum.identity.errors import FreshSignInNeeded
 from vallum.kernel import Settings, VallumError
-from vallum.postgres import connect
+from vallum.server.account.entries import ENTRIES
 from vallum.server.console import console_pages
 from vallum.server.console.site import Event, Site
+from vallum.server.console.warm import warm
 from vallum.server.pages import Viewer, asset_handler
+from vallum.server.viewers import viewer_for
 
 if TYPE_CHECKING:
     from vallum.identity import Identity
     from vallum.server.service import Service
+    from vallum.server.trail import ServerTrail
 
-__all__ = ["console_handlers"]
+__all__ = ["console_handlers", "recorder", "trail_of"]
 
 SIGN_IN: Final = "/account/sign-in"
+SIGN_OUT: Final = "/account/sign-out"
 ACCOUNT: Final = "/account/security"
 _LOG: Final = logging.getLogger("vallum.server")
 AnyRequest = Request[Any, Any, Any]
@@ -41,8 +43,8 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
     people = service.people
     if people is None:
         return []
-    audit = _audit(settings)
-    recording = _recorder(audit)
+    audit, trail = trail_of(settings), service.trail
+    recording = recorder(trail)
 
     def site() -> Site:
         return Site(
@@ -51,39 +53,49 @@ def console_handlers(service: Service, settings: Settings) -> list[HTTPRouteHand
             writable=service.writable,
             odoo=service.of_odoo,
             audit=audit,
+            identity=people.identity,
+            sso=people.sign_on,
         )
 
     viewer_of = viewer_in(people.identity, service)
-    pages = console_pages(audit=audit is not None)
-    return [*pages.handlers(site, viewer_of, SIGN_IN, ACCOUNT), asset_handler()]
+    warm(site)
+    pages = console_pages(audit=audit is not None, providers=True)
+    pages.add(ENTRIES)
+    # The pages of accounts are not mounted here, and stand in the same frame.
+    service.frame = pages.frame(sign_in=SIGN_IN, account=ACCOUNT, sign_out=SIGN_OUT)
+    handlers = pages.handlers(site, viewer_of, service.frame, _refusals(trail))
+    return [*handlers, asset_handler()]
 
 
-def _audit(settings: Settings) -> Audit | None:
+def trail_of(settings: Settings) -> Audit | None:
     """The trail, where this server is told of one."""
     if settings.audit_dir is None or settings.dsn is None:
         return None
     return Audit(settings.dsn, settings.audit_dir.absolute())
 
 
-def _recorder(audit: Audit | None) -> Callable[[Event], None]:
+def recorder(trail: ServerTrail | None) -> Callable[[Event], None]:
     """Tell the log, and the trail where there is one: an act that cannot be recorded is not done."""
 
     def recorded(event: Event) -> None:
         _LOG.info("console", extra={"act": event.kind, "login": event.by})
-        if audit is None:
-            return
-        who = Who(event.user_id, event.by, event.address, event.request_id)
-        try:
-            with connect(audit.dsn, readonly=False, autocommit=True) as connection:
-                key = actor_key(audit.home.actor_key)
-                record(connection, event.kind, dict(event.facts), key=key, who=who)
-        except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
-            # The trail was never enabled in this database.
-            return
-        except psycopg.Error as error:
-            raise VallumError("this could not be recorded, and so was not done") from error
+        if trail is not None:
+            trail.tell(event.kind, event.facts, Who(event.user_id, event.by, event.address, event.request_id))
 
     return recorded
+
+
+def _refusals(trail: ServerTrail | None) -> Callable[[VallumError, Viewer, str], None]:
+    """Tell the trail of what the console refuses."""
+
+    from vallum.server.trail import readable
+
+    def refused(error: VallumError, viewer: Viewer, path: str) -> None:
+        if trail is not None:
+            who = Who(viewer.user_id, viewer.login, viewer.address, viewer.request_id)
+            trail.refused(error, {"path": readable(path)}, who, None)
+
+    return refused
 
 
 def viewer_in(identity: Identity, service: Service) -> Callable[[AnyRequest], Viewer | None]:
@@ -91,33 +103,18 @@ def viewer_in(identity: Identity, service: Service) -> Callable[[AnyRequest], Vi
 
     def viewer_of(request: AnyRequest) -> Viewer | None:
         token = read(request.headers.get("cookie", "")).session
-        base, now = identity.base, identity.base.now()
-        session = base.sessions.check(token, now) if token else None
-        if token is None or session is None:
-            return None
-        account = base.accounts.get(session.account_id)
-        user = service.directory.get(session.user_id or 0)
+        session = identity.base.sessions.check(token, identity.base.now()) if token else None
         exchange: Any = request.scope.get("vallum")
-        return Viewer(
-            user_id=user.id if user is not None and user.active else 0,
-            login=session.login,
-            name=session.name or session.login,
-            csrf=base.keyring.tag("console", token),
-            administrator=identity.is_administrator(account),
-            auditor=base.people.is_in(account, base.settings.auditors, now),
-            fresh=_fresh(identity, session, now),
-            lang=user.lang if user is not None else "en_US",
-            tz=user.tz if user is not None else None,
-            address=exchange.address if exchange is not None else "",
+        address = exchange.address if exchange is not None else ""
+        if token is None or session is None or not service.admits_account(session.account_id, address):
+            return None
+        return viewer_for(
+            identity,
+            service,
+            session,
+            token,
+            address=address,
             request_id=exchange.request_id if exchange is not None else "",
         )
 
     return viewer_of
-
-
-def _fresh(identity: Identity, session: Any, now: Any) -> bool:
-    try:
-        identity.base.sessions.require_fresh(session, now)
-    except FreshSignInNeeded:
-        return False
-    return True

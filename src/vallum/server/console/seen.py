@@ -2,7 +2,8 @@
 
 Invariant: a value is shown only where the viewer may read it themselves. As somebody else, records and
 fields are those that the other one has *and* the viewer has; what only the other one has is marked, never
-shown, and nothing is searched, sorted or summed by it.
+shown, and nothing is searched, sorted or summed by it. What an address looks for is looked for among the
+viewer's own records.
 """
 
 from __future__ import annotations
@@ -118,15 +119,22 @@ class Seen:
             ids = self.own.search(model.name, domain, **asked)
             count = self.own.search_count(model.name, domain, active_test=active)
             return Found(tuple(ids[:limit]), count, more=len(ids) > limit)
-        # The viewer must be able to ask this themselves: by a field that is shut to them they may not search.
-        self.own.search(model.name, domain, limit=1, order=order or None, active_test=active)
+        if domain or order:
+            return self._looked_for(model, domain, asked, limit)
         ids = self.eyes.search(model.name, domain, **asked)
         window = ids[:limit]
         mine = set(self._own_among(model, window))
         shown = tuple(i for i in window if i in mine)
-        plain = not domain and not order
-        total = self.eyes.search_count(model.name, domain, active_test=active) if plain else None
-        return Found(shown, total, len(window) - len(shown) if plain else 0, len(ids) > limit)
+        total = self.eyes.search_count(model.name, domain, active_test=active)
+        return Found(shown, total, len(window) - len(shown), len(ids) > limit)
+
+    def _looked_for(self, model: Model, domain: Any, asked: Mapping[str, Any], limit: int) -> Found:
+        """What the viewer finds themselves and the other one has: of what else matches, nothing is told."""
+        ids = self.own.search(model.name, domain, **asked)
+        window = ids[:limit]
+        theirs = self.eyes.search(model.name, [("id", "in", window)], active_test=False) if window else ()
+        had = frozenset(theirs)
+        return Found(tuple(i for i in window if i in had), None, more=len(ids) > limit)
 
     def _own_among(self, model: Model, ids: Sequence[int]) -> list[int]:
         return self.own.search(model.name, [("id", "in", list(ids))], active_test=False) if ids else []

@@ -19,7 +19,9 @@ from vallum.server.console.census import Census, census
 from vallum.server.pages import NotFound, Visit
 
 if TYPE_CHECKING:
+    from vallum.identity import Identity
     from vallum.policy import Actor
+    from vallum.server.sso.parts import SignOn
 
 __all__ = ["Ask", "Event", "Site", "model_label", "operation_in"]
 
@@ -42,13 +44,23 @@ def _nobody(event: Event) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """The application as it is now. `record`: told what is done here; an error of it refuses the act."""
+    """The application as it is now. `identity`: who signs in here, where that is Vallum.
+
+    `record`: told what is done here; an error of it refuses the act.
+    """
 
     vallum: Vallum
     record: Callable[[Event], None] = _nobody
     writable: bool = False
     odoo: bool = False
     audit: Audit | None = None
+    identity: Identity | None = None
+    sso: SignOn | None = None
+
+    @property
+    def native(self) -> bool:
+        """Whether it is an application of one's own, whose policy can be changed here."""
+        return not self.odoo
 
     def eyes(self, visit: Visit[Site]) -> Session:
         """The viewer's own eyes, with all their companies."""
@@ -65,7 +77,7 @@ class Site:
         known = self.vallum.users.get(viewer.user_id)
         return known or User(id=0, login=viewer.login, name=viewer.name, lang=viewer.lang, tz=viewer.tz)
 
-    def told(self, visit: Visit[Site], kind: str, **facts: Any) -> None:
+    def told(self, visit: Visit[Site], kind: str, /, **facts: Any) -> None:
         """Record an act of the viewer.
 
         Raises: VallumError, where it cannot be recorded: then it must not be done.

@@ -1,4 +1,4 @@
-"""Who can: a model, field or record and an operation; everyone who may, and through what."""
+"""Who can: a model, field or record and an operation; everyone who may, through what, and last used when."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from vallum.analysis import Holder, who_can
 from vallum.kernel import Operation
 from vallum.server.console import words
 from vallum.server.console.explain import listed_models
+from vallum.server.console.last_used import LastUsed, last_used
 from vallum.server.console.site import Ask, Site, model_label, operation_in
 from vallum.server.pages import Answer, NotFound, Page, Pages, Stream, twin
 from vallum.server.pages.environment import render
@@ -44,10 +45,11 @@ def holders(visit: Ask) -> Answer:
         model.field(visit.query.text("field")) if visit.query.text("field") else None
         return Page("who_can.html", values | {"fields": sorted(model.fields), "later": True})
     found = _asked(visit, count=now)
-    answer = twin(visit, "who-can", [holder.as_dict() for holder in found])
+    shown = _shown(visit, found)
+    answer = twin(visit, "who-can", [_told(holder, shown["used"]) for holder in found])
     if answer is not None:
         return answer
-    return Page("who_can.html", values | _shown(visit, found) | {"fields": sorted(model.fields)})
+    return Page("who_can.html", values | shown | {"fields": sorted(model.fields)})
 
 
 @pages.get("/access/who-can/count", who="oversees")
@@ -92,6 +94,12 @@ def _asked(visit: Ask, *, count: bool, progress: Any = None) -> list[Holder]:
     return [h for h in found if text in h.login.casefold() or text in h.user.name.casefold()]
 
 
+def _told(holder: Holder, used: LastUsed) -> dict[str, Any]:
+    """A holder for a program, with when they last did it."""
+    at = used.at.get(holder.user.id)
+    return {**holder.as_dict(), "last_used": at.isoformat() if at else None}
+
+
 def _shown(visit: Ask, found: list[Holder]) -> dict[str, Any]:
     site = visit.site
     model = site.model(visit.query.text("model"))
@@ -118,4 +126,5 @@ def _shown(visit: Ask, found: list[Holder]) -> dict[str, Any]:
         "words": words,
         "counted": bool(found) and found[0].count is not None,
         "step": SHOWN,
+        "used": last_used(visit, model, operation),
     }

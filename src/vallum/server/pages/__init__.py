@@ -1,5 +1,6 @@
 """What every page is made of: layout, style, forms, tables, graphs, and the way into Litestar."""
 
+from vallum.server.pages import csrf
 from vallum.server.pages.answers import (
     Answer,
     Download,
@@ -15,6 +16,7 @@ from vallum.server.pages.answers import (
 )
 from vallum.server.pages.csp import CONTENT_SECURITY_POLICY, PAGE_HEADERS
 from vallum.server.pages.environment import environment, render
+from vallum.server.pages.frame import Frame
 from vallum.server.pages.mount import Handler, Pages, asset_handler
 from vallum.server.pages.navigation import Entry, Navigation
 from vallum.server.pages.table import as_csv, as_json, twin
@@ -26,6 +28,7 @@ __all__ = [
     "Answer",
     "Download",
     "Entry",
+    "Frame",
     "Handler",
     "Navigation",
     "NotFound",
@@ -41,6 +44,7 @@ __all__ = [
     "as_csv",
     "as_json",
     "asset_handler",
+    "csrf",
     "environment",
     "local",
     "render",

@@ -1,4 +1,4 @@
-"""The files that pages need: one style sheet, two scripts, the icons. Shipped in the package, no build step.
+"""The files that pages need: one style sheet, the scripts, the icons. Shipped in the package, no build step.
 
 Each is served under a name with a digest of its content, so that browsers keep it for good and a new
 version is never mixed with an old one.
@@ -21,8 +21,9 @@ ASSETS: Final = "/assets/"
 
 # Served name, media type, and the files it is made of, in order.
 _MADE_OF: Final = (
-    ("vallum.css", "text/css", ("tokens.css", "vallum.css")),
+    ("vallum.css", "text/css", ("tokens.css", "vallum.css", "accounts.css")),
     ("vallum.js", "text/javascript", ("vallum.js",)),
+    ("account.js", "text/javascript", ("account.js",)),
     ("htmx.js", "text/javascript", ("htmx.min.js",)),
     ("icons.svg", "image/svg+xml", ("icons.svg",)),
     ("favicon.svg", "image/svg+xml", ("favicon.svg",)),

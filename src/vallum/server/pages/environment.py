@@ -19,7 +19,7 @@ from vallum.server.pages.assets import address_of
 
 __all__ = ["environment", "render"]
 
-_PACKAGES: Final = ("vallum.server.pages", "vallum.server.console")
+_PACKAGES: Final = ("vallum.server.pages", "vallum.server.console", "vallum.server.account")
 
 
 @cache

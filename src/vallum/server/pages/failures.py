@@ -38,6 +38,9 @@ _STATUS: Final[Mapping[str, tuple[HTTPStatus, str]]] = MappingProxyType(
         "company-not-allowed": (HTTPStatus.FORBIDDEN, "This is not open to you"),
         "stale-form": (HTTPStatus.CONFLICT, "This form is out of date"),
         "conflict": (HTTPStatus.CONFLICT, "Somebody was faster"),
+        "change-conflict": (HTTPStatus.CONFLICT, "Somebody was faster"),
+        "change-refused": (HTTPStatus.CONFLICT, "This cannot be decided"),
+        "unknown-change": (HTTPStatus.NOT_FOUND, "There is no such change"),
         "settings": (HTTPStatus.SERVICE_UNAVAILABLE, "Vallum is not set up for this"),
         "roles-refused": (HTTPStatus.CONFLICT, "PostgreSQL refuses"),
     }

@@ -12,9 +12,10 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.core import Locale, UnknownLocaleError
+from babel.dates import format_skeleton
 from babel.numbers import format_decimal
 
-__all__ = ["absolute", "locale_of", "moment", "number", "plain", "short", "url_part"]
+__all__ = ["absolute", "locale_of", "moment", "number", "period", "plain", "short", "url_part"]
 
 
 def locale_of(lang: str) -> Locale:
@@ -59,6 +60,22 @@ def absolute(value: datetime | str, zone: str | None = None) -> str:
     '2026-11-25 22:05:09 CET'
     """
     return moment(value).astimezone(zone_of(zone)).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def period(start: date, grain: str, lang: str = "en_US") -> str:
+    """A period by its first day: a year, quarter or month in words, anything shorter by its day.
+
+    >>> period(date(2026, 3, 1), "month"), period(date(2026, 4, 1), "quarter")
+    ('March 2026', 'Q2 2026')
+    >>> period(date(2026, 1, 1), "year")
+    '2026'
+    >>> period(date(2026, 3, 1), "month", "de_DE"), period(date(2026, 3, 2), "week")
+    ('März 2026', '2026-03-02')
+    """
+    skeleton = {"year": "y", "quarter": "yQQQ", "month": "yMMMM"}.get(grain)
+    if skeleton is None:
+        return start.strftime("%Y-%m-%d")
+    return format_skeleton(skeleton, start, locale=locale_of(lang))
 
 
 def plain(value: Any, lang: str = "en_US") -> str:

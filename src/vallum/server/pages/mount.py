@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Generic, TypeAlias
@@ -20,7 +20,7 @@ from litestar.concurrency import sync_to_thread
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from vallum.kernel import InvalidValue, VallumError
+from vallum.kernel import AccessDenied, InvalidValue, VallumError
 from vallum.server.pages import csrf
 from vallum.server.pages.answers import (
     Answer,
@@ -39,6 +39,7 @@ from vallum.server.pages.assets import ASSETS, assets
 from vallum.server.pages.csp import PAGE_HEADERS
 from vallum.server.pages.environment import render
 from vallum.server.pages.failures import failure_of
+from vallum.server.pages.frame import Frame
 from vallum.server.pages.navigation import Entry, Navigation, Who
 from vallum.server.pages.table import as_json
 from vallum.server.pages.viewer import Viewer
@@ -48,10 +49,17 @@ __all__ = ["Handler", "Pages", "asset_handler"]
 Handler: TypeAlias = Callable[[Visit[Any]], Answer]
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 ViewerOf: TypeAlias = Callable[[AnyRequest], Viewer | None]
+Refused: TypeAlias = Callable[[VallumError, Viewer, str], None]
 
 SIGN_IN: Final = "/sign-in"
 _LOG: Final = logging.getLogger("vallum.pages")
 _MAX_FORM: Final = 2 * 1024 * 1024
+_WHOM: Final[Mapping[Who, str]] = {
+    "everyone": "everyone",
+    "oversees": "administrators and auditors",
+    "reviews": "administrators, auditors and approvers",
+    "administrator": "administrators",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,10 @@ class Pages(Generic[Site]):
         """A line of the rail."""
         self._entries.append(Entry(label, path, icon, section, key, who))
 
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Lines of the rail for pages that others answer."""
+        self._entries.extend(entries)
+
     def include(self, other: Pages[Any]) -> None:
         """Take over another set's pages and entries."""
         self._routes.extend(other._routes)
@@ -102,13 +114,22 @@ class Pages(Generic[Site]):
         self,
         site: Callable[[], Site],
         viewer_of: ViewerOf,
-        sign_in: str = SIGN_IN,
-        account: str = "",
+        frame: Frame | None = None,
+        refused: Refused | None = None,
     ) -> list[HTTPRouteHandler]:
-        """The route handlers of all pages, for Litestar. `sign_in`, `account`: pages of signing in."""
-        paths = frozenset(route.path for route in self._routes if not route.post)
-        mounted = _Mounted(site, viewer_of, Navigation(self._entries), paths, sign_in, account)
+        """The route handlers of all pages, for Litestar. `refused` hears of what viewers are refused."""
+        mounted = _Mounted(site, viewer_of, frame or self.frame(sign_in=SIGN_IN), refused)
         return [mounted.route(route) for route in self._routes]
+
+    def frame(self, *, sign_in: str, account: str = "", sign_out: str = "") -> Frame:
+        """What stands around these pages, and around others that are served with them."""
+        return Frame(
+            navigation=Navigation(self._entries),
+            paths=frozenset(route.path for route in self._routes if not route.post),
+            sign_in=sign_in,
+            account=account,
+            sign_out=sign_out,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +138,8 @@ class _Mounted(Generic[Site]):
 
     site: Callable[[], Site]
     viewer_of: ViewerOf
-    navigation: Navigation
-    paths: frozenset[str]
-    sign_in: str
-    account: str
+    frame: Frame
+    refused: Refused | None = None
 
     def route(self, route: _Route) -> HTTPRouteHandler:
         """The route handler of one page."""
@@ -149,14 +168,15 @@ class _Mounted(Generic[Site]):
         except Exception as error:
             if not isinstance(error, VallumError):
                 _LOG.exception("a page failed", extra={"path": path})
+            elif viewer is not None and self.refused is not None and error.code == AccessDenied.code:
+                self.refused(error, viewer, path)
             return self._failed(error, viewer, path, request, partial)
 
     def _visit(
         self, route: _Route, request: AnyRequest, viewer: Viewer, body: bytes, partial: bool
     ) -> Visit[Site]:
         if not Entry("", "", "", who=route.who).open_to(viewer):
-            whom = "administrators" if route.who == "administrator" else "administrators and auditors"
-            raise NotYours(f"this page is for {whom}", fix="ask an administrator")
+            raise NotYours(f"this page is for {_WHOM[route.who]}", fix="ask an administrator")
         form = _form(request, viewer, body) if route.post else Query()
         return Visit(
             site=self.site(),
@@ -199,24 +219,16 @@ class _Mounted(Generic[Site]):
         values: Mapping[str, Any],
         request: AnyRequest,
     ) -> Response[Any]:
-        more = {
-            "viewer": viewer,
-            "csrf": csrf.disguise(viewer.csrf) if viewer else "",
-            "sections": self.navigation.sections(viewer) if viewer else (),
-            "current": self.navigation.current(path),
-            "paths": self.paths,
-            "account": self.account,
-        }
-        text = render(template, values, **more)
+        text = render(template, values, **self.frame.values(viewer, path))
         return _sent(text.encode(), "text/html", status, request, {"vary": "hx-request"})
 
     def _sign_in(self, request: AnyRequest, posted: bool, partial: bool) -> Response[Any]:
         """Nobody is signed in. Where a form was sent, what was typed stays in the tab it was typed in."""
         path = request.url.path
         address = f"{path}?{request.url.query}" if request.url.query else path
-        to = f"{self.sign_in}?{Query().but(next=address)}"
+        to = f"{self.frame.sign_in}?{Query().but(next=address)}"
         if posted:
-            values = {"sign_in": self.sign_in, "status": 401}
+            values = {"sign_in": self.frame.sign_in, "status": 401}
             return self._html("expired.html", None, path, HTTPStatus.UNAUTHORIZED, values, request)
         headers = {"hx-redirect": to} if partial else {"location": to}
         status = HTTPStatus.UNAUTHORIZED if partial else HTTPStatus.SEE_OTHER

@@ -13,7 +13,7 @@ from vallum.server.pages.viewer import Viewer
 
 __all__ = ["Entry", "Navigation", "Section"]
 
-Who = Literal["everyone", "oversees", "administrator"]
+Who = Literal["everyone", "oversees", "reviews", "administrator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class Entry:
         """Whether the viewer has this page."""
         if self.who == "administrator":
             return viewer.administrator
+        if self.who == "reviews":
+            return viewer.oversees or viewer.approver
         return self.who == "everyone" or viewer.oversees
 
     def current(self, path: str) -> bool:

@@ -16,7 +16,8 @@ __all__ = ["Viewer"]
 class Viewer:
     """A signed-in person. `csrf`: the token their forms carry; `user_id`: the user of the application.
 
-    `administrator` may look at everybody's access and change it; `auditor` may look at it, and at the trail.
+    `administrator` may look at everybody's access and change it; `auditor` may look at it, and at the trail;
+    `approver` decides about changes of the policy that others propose.
     `fresh`: the session proved itself just now, so that sensitive acts need not ask again.
     """
 
@@ -26,6 +27,7 @@ class Viewer:
     csrf: str
     administrator: bool = False
     auditor: bool = False
+    approver: bool = False
     fresh: bool = True
     lang: str = "en_US"
     tz: str | None = None

@@ -96,6 +96,7 @@ class ReplicatedDatabase(ThreadDatabase):
         """As `Database.rows`; within `reading`, what reads is asked of the standby."""
         chosen: tuple[Standby, Look] | None = getattr(self._call, "chosen", None)
         if chosen is not None and reads and not self.in_transaction:
+            self.check_time()
             standby, look = chosen
             found = standby.rows(look, statement, params)
             if found is not None:

@@ -13,6 +13,7 @@ from vallum.kernel import InvalidValue
 from vallum.server.rpc.faults import RpcError
 from vallum.server.rpc.methods import Call, serves
 from vallum.server.rpc.reading import ids_of, readings, within
+from vallum.server.trail import who_is
 
 __all__: list[str] = []
 
@@ -42,7 +43,9 @@ def export_data(call: Call, ids: Any, fields_to_export: Any) -> dict[str, list[R
     wanted = ids_of(ids)
     within(call, wanted)
     rows = _rows(call, call.model, wanted, paths)
-    within(call, rows)
+    if call.service.trail is not None:
+        detail = {"method": "export_data", "fields": fields_to_export, "records": len(wanted)}
+        call.service.trail.tell("export", detail, who_is(actor), model=call.model)
     return {"datas": rows}
 
 
@@ -53,6 +56,8 @@ def _rows(call: Call, model: str, ids: list[int], paths: Paths) -> list[Row]:
     rows = []
     for record in records:
         rows.extend(_of_record(call, model, record, paths, external))
+        # While they are made: lines of lines multiply.
+        within(call, rows)
     return rows
 
 

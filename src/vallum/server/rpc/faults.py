@@ -104,6 +104,7 @@ _BY_CODE: Final[Mapping[str, tuple[str, int]]] = MappingProxyType(
         "constraint": ("odoo.exceptions.ValidationError", HTTPStatus.UNPROCESSABLE_ENTITY),
         "missing-value": ("odoo.exceptions.ValidationError", HTTPStatus.UNPROCESSABLE_ENTITY),
         "not-writable": ("odoo.exceptions.UserError", HTTPStatus.FORBIDDEN),
+        "not-recorded": (UNAVAILABLE_NAME, HTTPStatus.SERVICE_UNAVAILABLE),
         "busy": (UNAVAILABLE_NAME, HTTPStatus.SERVICE_UNAVAILABLE),
         "settings": (UNAVAILABLE_NAME, HTTPStatus.SERVICE_UNAVAILABLE),
     }

@@ -173,7 +173,7 @@ def _sign_out(service: Service, request: Request) -> tuple[Any, Mapping[str, str
 
 
 def _info(service: Service, request: Request) -> Any:
-    return info_of(service, service.active_user(_session(service, request)))
+    return info_of(service, service.admit(_session(service, request), request.client))
 
 
 def _call_kw(service: Service, request: Request, params: Any) -> Any:

@@ -5,7 +5,7 @@ Invariant: no answer has more records than the server's limit; a call that would
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 from vallum.kernel import AccessDenied, InvalidValue
@@ -15,10 +15,9 @@ from vallum.server.rpc.methods import Call, serves
 from vallum.server.rpc.models import IR_MODEL, fields_of_models
 from vallum.server.rpc.shapes import shape
 
-__all__ = ["domain_of", "ids_of", "model_of", "most_of", "readings", "within"]
+__all__ = ["Records", "domain_of", "ids_of", "model_of", "most_of", "readings", "too_many", "within"]
 
 _CLASSIC: Final = "_classic_read"
-_DEEPEST: Final = 8
 Records = list[dict[str, Any]]
 
 
@@ -81,45 +80,6 @@ def search_read(
         bin_size=context.bin_size,
         encoded=call.service.of_odoo,
     )
-
-
-@serves()
-def web_search_read(
-    call: Call,
-    domain: Any,
-    specification: Any,
-    offset: Any = 0,
-    limit: Any = None,
-    order: Any = None,
-    count_limit: Any = None,
-) -> dict[str, Any]:
-    """The records found, read as a tree says, and how many there are."""
-    fields = _tree(specification)
-    condition = domain_of(call, domain)
-    found = call.session.search(
-        call.model,
-        condition,
-        offset=offset or 0,
-        limit=most_of(call, limit),
-        order=order or None,
-        active_test=call.context.active_test,
-    )
-    within(call, found)
-    records = _branches(call, call.model, found, fields, 0)
-    length = len(records) + (offset or 0) if records else 0
-    if records and limit and len(records) == limit:
-        length = call.session.search_count(
-            call.model, condition, limit=count_limit or None, active_test=call.context.active_test
-        )
-    return {"length": length, "records": records}
-
-
-@serves(on_records=True)
-def web_read(call: Call, ids: Any, specification: Any) -> Records:
-    """The records of these ids, read as a tree says."""
-    wanted = ids_of(ids)
-    within(call, wanted)
-    return _branches(call, call.model, wanted, _tree(specification), 0)
 
 
 @serves(aliases={"args": "domain"})
@@ -206,12 +166,17 @@ def within(call: Call, found: list[Any]) -> list[Any]:
     Raises: RpcError.
     """
     if len(found) > call.service.max_rows:
-        raise RpcError(
-            f"the answer has more than {call.service.max_rows} records",
-            name="odoo.exceptions.UserError",
-            fix="give a `limit`, and an `offset` for the next ones",
-        )
+        raise too_many(call)
     return found
+
+
+def too_many(call: Call) -> RpcError:
+    """The refusal of an answer that would be too large."""
+    return RpcError(
+        f"the answer has more than {call.service.max_rows} records",
+        name="odoo.exceptions.UserError",
+        fix="give a `limit`, and an `offset` for the next ones",
+    )
 
 
 def domain_of(call: Call, raw: Any) -> Any:
@@ -244,84 +209,6 @@ def _more(field: Field) -> dict[str, Any]:
     if field.type == "one2many" and field.inverse:
         found["relation_field"] = field.inverse
     return found
-
-
-# Trees of `web_search_read`
-
-
-def _tree(raw: Any) -> Mapping[str, Any]:
-    if not isinstance(raw, dict) or not all(
-        isinstance(k, str) and isinstance(v, dict) for k, v in raw.items()
-    ):
-        raise InvalidValue(f"the specification is {raw!r:.60}", fix='write it as {"name": {}}')
-    return raw
-
-
-def _branches(call: Call, model: str, ids: list[int], fields: Mapping[str, Any], depth: int) -> Records:
-    if depth > _DEEPEST:
-        raise InvalidValue(f"the specification is more than {_DEEPEST} levels deep")
-    if not ids:
-        # What may not be read is refused, whether there are records or not.
-        readings(call, model, [], list(fields))
-        return []
-    records = readings(call, model, ids, list(fields), classic=True)
-    target = call.session.application.schema.model(model)
-    for name, inner in fields.items():
-        field = target.fields.get(name)
-        if field is None or not field.relational:
-            continue
-        wanted = None if inner.get("fields") is None else _tree(inner["fields"])
-        if field.x2many:
-            if wanted is not None:
-                _grow_many(call, field, records, wanted, inner, depth)
-        else:
-            _grow_one(call, field, records, wanted, depth)
-    return records
-
-
-def _grow_one(
-    call: Call, field: Field, records: Records, wanted: Mapping[str, Any] | None, depth: int
-) -> None:
-    extra = {} if wanted is None else {k: v for k, v in wanted.items() if k not in ("display_name", "id")}
-    pointed = list(dict.fromkeys(r[field.name][0] for r in records if r[field.name]))
-    more = (
-        {r["id"]: r for r in _branches(call, field.comodel or "", pointed, extra, depth + 1)}
-        if extra and pointed
-        else {}
-    )
-    for record in records:
-        if not record[field.name]:
-            continue
-        i, name = record[field.name]
-        if wanted is None:
-            record[field.name] = i
-            continue
-        named = {"display_name": name} if "display_name" in wanted else {}
-        record[field.name] = {"id": i, **{k: v for k, v in more.get(i, {}).items() if k != "id"}, **named}
-
-
-def _grow_many(
-    call: Call,
-    field: Field,
-    records: Records,
-    wanted: Mapping[str, Any],
-    inner: Mapping[str, Any],
-    depth: int,
-) -> None:
-    comodel = field.comodel or ""
-    ids = list(dict.fromkeys(i for r in records for i in r[field.name]))
-    order = inner.get("order")
-    if order and ids:
-        ids = call.session.search(comodel, [("id", "in", ids)], order=order, active_test=False)
-        place = {i: n for n, i in enumerate(ids)}
-        for record in records:
-            record[field.name].sort(key=place.__getitem__)
-    known = {r["id"]: r for r in _branches(call, comodel, ids, wanted, depth + 1)} if ids else {}
-    limit = inner.get("limit")
-    for record in records:
-        shown = record[field.name][:limit] if isinstance(limit, int) and limit > 0 else record[field.name]
-        rest = record[field.name][len(shown) :]
-        record[field.name] = [known[i] for i in shown] + [{"id": i} for i in rest]
 
 
 def model_of(call: Call) -> Model:

@@ -25,7 +25,7 @@ from vallum.server.rpc.jsonrpc import call_service, note_of
 if TYPE_CHECKING:
     from vallum.server.service import Service
 
-__all__ = ["handle", "parse"]
+__all__ = ["dumped", "handle", "parse"]
 
 _OLD, _PREFIX = "/xmlrpc/", "/xmlrpc/2/"
 _MOST_VALUES: Final = 500_000
@@ -53,7 +53,7 @@ def handle(service: Service, request: Request) -> Response:
     note = note_of(service, params)
     try:
         answer = call_service(service, request, params)
-        return Response(body=_dumped((answer,)), content_type=_XML, note=note)
+        return Response(body=dumped((answer,)), content_type=_XML, note=note)
     except Exception as error:
         service.noticed(error)
         fault = fault_of(error)
@@ -64,7 +64,7 @@ def handle(service: Service, request: Request) -> Response:
         )
         return Response(
             fault.status if told else HTTPStatus.OK,
-            _dumped(_fault(fault, old=not request.path.startswith(_PREFIX))),
+            dumped(_fault(fault, old=not request.path.startswith(_PREFIX))),
             _XML,
             fault.headers,
             {**note, "error": fault.name},
@@ -79,8 +79,11 @@ def _fault(fault: Fault, *, old: bool) -> xmlrpc.client.Fault:
     return xmlrpc.client.Fault(code, "")
 
 
-def _dumped(content: Any) -> bytes:
-    """An answer as XML; what XML has no characters for is left out, as in Odoo."""
+def dumped(content: Any) -> bytes:
+    """An answer as XML; what XML has no characters for is left out, as in Odoo.
+
+    Raises: RpcError (an integer that XML-RPC cannot carry).
+    """
     cleaned = content if isinstance(content, xmlrpc.client.Fault) else (_clean(content[0]),)
     if isinstance(cleaned, xmlrpc.client.Fault):
         cleaned.faultString = _CONTROL.sub("", cleaned.faultString)
@@ -89,7 +92,10 @@ def _dumped(content: Any) -> bytes:
 
 
 def _clean(value: Any) -> Any:
-    """A value that XML can carry: text without control characters, big integers as floats."""
+    """A value that XML can carry: text without control characters, big integers as floats that are equal.
+
+    Raises: RpcError (an integer that no float is equal to).
+    """
     if isinstance(value, str):
         return _CONTROL.sub("", value) if _CONTROL.search(value) else value
     if isinstance(value, dict):
@@ -97,6 +103,8 @@ def _clean(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_clean(item) for item in value]
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**31) <= value < 2**31:
+        if abs(value) > 2**53:
+            raise _refused("the answer holds an integer too large for XML-RPC: ask by JSON-RPC")
         return float(value)
     return value
 

@@ -5,7 +5,9 @@
     GET  /sso/ID/callback      back from OpenID Connect
     POST /sso/ID/acs           back from SAML
     GET  /sso/ID/metadata      ours, for a provider of SAML
-    POST /sso/ID/back-channel  a provider says that somebody signed out there
+    POST /sso/ID/back-channel  a provider of OpenID Connect says that somebody signed out there
+    GET  /sso/ID/sign-out      somebody signed out here: to the provider
+    GET, POST /sso/ID/logout   the same, said by a provider of SAML, or its answer to ours
 Where somebody comes back from another site, strict cookies stay away for one step: so the answer is a page of
 ours that goes on by itself, and what is to be known on the way back is kept in a cookie of its own.
 Invariant: a session is opened by `identity.sign_in` alone, with second factors and whatever else it asks for.
@@ -13,107 +15,57 @@ Invariant: a session is opened by `identity.sign_in` alone, with second factors 
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from vallum.identity.accounts import login_key
 from vallum.identity.attempts import password_counters
-from vallum.identity.sso import store as links
+from vallum.identity.sso import state
 from vallum.identity.sso.errors import NoSuchProvider, ProviderUnavailable, SignInRefused
-from vallum.identity.sso.join import SignedIn
-from vallum.identity.sso.providers import LdapProvider, OidcProvider, Provider, SamlProvider
+from vallum.identity.sso.providers import LdapProvider, OidcProvider, SamlProvider
 from vallum.kernel import ConnectionFailed, VallumError
-from vallum.server.account.signing import answer_to
-from vallum.server.account.web import Page, local_path
+from vallum.server.account.web import local_path
 from vallum.server.http import Request, Response, json_response
+from vallum.server.limits import Rate
+from vallum.server.signin import network_of
+from vallum.server.sso import leaving
+from vallum.server.sso.visit import Sso
 
 if TYPE_CHECKING:
     from vallum.server.service import Service
-    from vallum.server.sso.parts import SignOn
 
 __all__ = ["handle"]
 
-COOKIE: Final = "__Host-vallum-sso"
+_FOR_ALL: Final = 20
 _PATH: Final = re.compile(r"/sso/([a-z][a-z0-9-]{0,39})/([a-z-]+)")
-_MFA: Final = ("mfa", "multipleauthn", "multifactor", "TimeSyncToken")
-_LIFETIME: Final = 600
 
 
-class _Sso:
-    """One request of somebody who signs in elsewhere."""
-
-    def __init__(self, on: SignOn, request: Request, provider_id: str) -> None:
-        self.on = on
-        self.request = request
-        self.id = provider_id
-        self.page = Page(on.identity, request)
-        browser, _, device = (request.cookie(COOKIE) or "").partition(".")
-        self.browser = browser or None
-        self.device = self.page.cookies.device or device or None
-
-    def provider(self) -> Provider:
-        """Raises: NoSuchProvider."""
-        with self.on.store.transaction() as tx:
-            return links.provider(tx, self.id)
-
-    def remember(self, browser: str, site: str) -> None:
-        """Bind the sign-in to the browser, and keep by which device it is known."""
-        value = f"{browser}.{self.page.cookies.device or ''}"
-        self.page.set_cookies.append(
-            f"{COOKIE}={value}; Path=/; Secure; HttpOnly; SameSite={site}; Max-Age={_LIFETIME}"
-        )
-
-    def forget(self, site: str) -> None:
-        """The sign-in is over."""
-        self.page.set_cookies.append(f"{COOKIE}=; Path=/; Secure; HttpOnly; SameSite={site}; Max-Age=0")
-
-    def enter(self, signed: SignedIn) -> Response:
-        """What follows from a provider's word."""
-        methods = ["mfa"] if any(name in said for said in signed.identity.methods for name in _MFA) else []
-        outcome = self.on.identity.sign_in.external(
-            self.on.identity.base.accounts.get(signed.account.id),
-            self.request.client,
-            provider=signed.provider_id,
-            methods=["sso", *methods],
-            provider_session=signed.identity.sid,
-            device=self.device,
-            replaces=self.page.cookies.session,
-        )
-        target = signed.return_to if signed.return_to != "/" else "/account/security"
-        return answer_to(self.page, outcome, target)
-
-    def go_on(self, answer: Response) -> Response:
-        """By a page of ours, so that the next step is one from here."""
-        return self.page.show("sso_continue.html", target=local_path(answer.headers.get("location", "")))
-
-
-def start(sso: _Sso) -> Response:
+def start(sso: Sso) -> Response:
     """To the provider, or to the form."""
     provider = sso.provider()
     back = local_path(sso.page.query.get("next", ""))
     if isinstance(provider, OidcProvider):
         redirect = sso.on.oidc.begin(sso.id, return_to=back, browser=sso.browser)
         sso.remember(redirect.browser, "Lax")
-        return _away(sso, redirect.url)
+        return sso.away(redirect.url)
     if isinstance(provider, SamlProvider):
         sent = sso.on.saml.begin(sso.id, return_to=back, browser=sso.browser)
         sso.remember(sent.browser, "None")
         if sent.message.fields is None:
-            return _away(sso, sent.message.url)
-        parts = urlsplit(sent.message.url)
-        shown = sso.page.show(
-            "sso_post.html", url=sent.message.url, fields=sent.message.fields, label=provider.label
-        )
-        return _allowing(shown, f"{parts.scheme}://{parts.netloc}")
+            return sso.away(sent.message.url)
+        return sso.carried(sent.message, f"Go on to {provider.label}")
     if isinstance(provider, LdapProvider):
         return _form(sso, provider, back)
     raise NoSuchProvider("nobody signs in by this directory")
 
 
-def password(sso: _Sso) -> Response:
+def password(sso: Sso) -> Response:
     """A directory's login and password; counted as any other."""
     form, base = sso.page.form(), sso.on.identity.base
     login, back = form.get("login", "")[:255], local_path(form.get("next", ""))
@@ -142,26 +94,26 @@ def password(sso: _Sso) -> Response:
     return sso.enter(signed)
 
 
-def callback(sso: _Sso) -> Response:
+def callback(sso: Sso) -> Response:
     """Back from OpenID Connect."""
     sso.forget("Lax")
     query = parse_qsl(sso.request.query, keep_blank_values=True, max_num_fields=20)
     return sso.go_on(sso.enter(sso.on.oidc.complete(sso.id, query, sso.browser)))
 
 
-def acs(sso: _Sso) -> Response:
+def acs(sso: Sso) -> Response:
     """Back from SAML."""
     sso.forget("None")
     form = parse_qsl(sso.request.body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
     return sso.go_on(sso.enter(sso.on.saml.complete(sso.id, form, sso.browser)))
 
 
-def metadata(sso: _Sso) -> Response:
+def metadata(sso: Sso) -> Response:
     """Ours."""
     return Response(200, sso.on.saml.metadata(sso.id), "application/samlmetadata+xml")
 
 
-def back_channel(sso: _Sso) -> Response:
+def back_channel(sso: Sso) -> Response:
     """Somebody signed out at the provider."""
     fields = dict(parse_qsl(sso.request.body.decode("utf-8", "replace"), max_num_fields=20))
     try:
@@ -171,13 +123,16 @@ def back_channel(sso: _Sso) -> Response:
     return json_response({}, note={"sessions_ended": ended})
 
 
-_VIEWS: Final[dict[tuple[str, str], Callable[[_Sso], Response]]] = {
+_VIEWS: Final[dict[tuple[str, str], Callable[[Sso], Response]]] = {
     ("GET", "start"): start,
     ("POST", "password"): password,
     ("GET", "callback"): callback,
     ("POST", "acs"): acs,
     ("GET", "metadata"): metadata,
     ("POST", "back-channel"): back_channel,
+    ("GET", "sign-out"): leaving.sign_out,
+    ("GET", "logout"): leaving.logout,
+    ("POST", "logout"): leaving.logout,
 }
 
 
@@ -187,18 +142,43 @@ def handle(service: Service, request: Request) -> Response:
     view = _VIEWS.get((request.method, found[2])) if found else None
     if service.people is None or found is None or view is None:
         return Response(int(HTTPStatus.NOT_FOUND))
-    sso = _Sso(service.people.sign_on, request, found[1])
+    sso = Sso(service, service.people.sign_on, request, found[1])
     try:
-        return view(sso)
+        wait = _wait(service, request, found[2])
+        return view(sso) if wait is None else _later(sso, wait)
     except VallumError as error:
         return _refused(sso, error)
     except ValueError:
         return _refused(sso, SignInRefused("the answer cannot be read", reason="form"))
 
 
-def _refused(sso: _Sso, error: VallumError) -> Response:
+def _wait(service: Service, request: Request, step: str) -> float | None:
+    """How long until this address may take this step again; None: it may now.
+
+    Each kind of step has a limit of its own: whoever only begins, and begins, keeps nobody from coming back.
+    What a provider itself sends comes from one address for everybody.
+    """
+    rate = service.sso_rate
+    if step == "back-channel":
+        rate = Rate(rate.per_minute * _FOR_ALL, rate.burst * _FOR_ALL)
+    return service.counters.take(f"sso:{step}:{network_of(request.client.address)}", rate)
+
+
+def _later(sso: Sso, wait: float) -> Response:
+    shown = sso.page.show(
+        "message.html",
+        status=HTTPStatus.TOO_MANY_REQUESTS,
+        title="Not so fast",
+        text="There were too many attempts to sign in from your address.",
+        fix="Wait a minute, then try again.",
+    )
+    return replace(shown, headers={**shown.headers, "retry-after": str(math.ceil(wait))})
+
+
+def _refused(sso: Sso, error: VallumError) -> Response:
     reason = getattr(error, "reason", error.code)
     sso.on.identity.base.record("sso.refused", None, client=sso.request.client, by=sso.id, reason=reason)
+    _remember(sso, error)
     status = HTTPStatus.FORBIDDEN
     if isinstance(error, NoSuchProvider):
         status = HTTPStatus.NOT_FOUND
@@ -210,25 +190,18 @@ def _refused(sso: _Sso, error: VallumError) -> Response:
     )
 
 
+def _remember(sso: Sso, error: VallumError) -> None:
+    """For whoever looks after the provider."""
+    if isinstance(error, ConnectionFailed):
+        return
+    with contextlib.suppress(ConnectionFailed), sso.on.store.transaction() as tx:
+        state.failed(tx, sso.id, error, sso.page.now)
+
+
 def _form(
-    sso: _Sso, provider: LdapProvider, back: str, error: VallumError | None = None, login: str = ""
+    sso: Sso, provider: LdapProvider, back: str, error: VallumError | None = None, login: str = ""
 ) -> Response:
     status = HTTPStatus.OK if error is None else HTTPStatus.UNAUTHORIZED
     return sso.page.show(
         "sso_password.html", status=status, provider=provider, next=back, error=error, login=login
     )
-
-
-def _away(sso: _Sso, url: str) -> Response:
-    answer = sso.page.go("/")
-    return Response(
-        answer.status, b"", answer.content_type, {**answer.headers, "location": url}, {}, answer.cookies
-    )
-
-
-def _allowing(answer: Response, origin: str) -> Response:
-    """Let the form of this one page be posted there."""
-    headers = dict(answer.headers)
-    policy = headers["content-security-policy"]
-    headers["content-security-policy"] = policy.replace("form-action 'self'", f"form-action {origin}")
-    return Response(answer.status, answer.body, answer.content_type, headers, answer.note, answer.cookies)

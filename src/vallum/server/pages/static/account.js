@@ -1,4 +1,5 @@
-// Passkeys, the strength of a password, and the token of a link: what a page cannot do without a script.
+// Passkeys, the strength of a password, and the token of a link: what a page cannot do without a script;
+// and to go on by itself where a form only has to be carried on.
 "use strict";
 
 const form = document.querySelector("meta[name=form]").content;
@@ -60,7 +61,10 @@ async function passkey(button) {
     const made = options.user ? await navigator.credentials.create({ publicKey }) : await navigator.credentials.get({ publicKey });
     const name = document.getElementById("name")?.value ?? "";
     const { go } = await send(answered, { ...more, ticket, name, answer: plain(made), next: button.dataset.next ?? "" });
-    location.assign(go);
+    // What was sent before, and has waited for this, goes on now.
+    const again = document.getElementById("again");
+    if (again) again.submit();
+    else location.assign(go);
   } catch (error) {
     trouble.textContent = error.message || "The passkey was not accepted. Try again, or use another way.";
     trouble.hidden = false;
@@ -97,3 +101,5 @@ if (typed) {
     }, 300);
   });
 }
+
+document.querySelector("form[data-now]")?.submit();
