@@ -29,6 +29,7 @@ __all__ = ["Metadata", "Paths", "open", "open_over"]
 
 Metadata: TypeAlias = "MetaData | type[DeclarativeBase] | str"
 Paths: TypeAlias = "str | Path | Sequence[str | Path]"
+ReadSchema: TypeAlias = "Callable[[Database, Path | None], Schema]"
 
 # Folders that hold a module's policy, rather than being the module.
 _INNER: Final = frozenset({"data", "policy", "security"})
@@ -91,15 +92,18 @@ def open_over(
     named: Named | None = None,
     clock: Clock | None = None,
     check_after_write: bool = False,
+    read_schema: ReadSchema | None = None,
 ) -> Vallum:
     """As `open`, over a database that is there already; closed where the application cannot be read.
+
+    `read_schema` reads the schema of an Odoo database, where that is done more than once (`KeptSchema`).
 
     Raises: as `open`.
     """
     try:
         with database.snapshot():
             if metadata is None:
-                parts = _odoo(database, registry, policy, odoo_version)
+                parts = _odoo(database, registry, policy, odoo_version, read_schema)
             else:
                 parts = _own(database, registry, metadata, policy, odoo_version)
             known, users = parts.reload()
@@ -130,7 +134,11 @@ class _Parts:
 
 
 def _odoo(
-    database: Database, registry: str | Path | None, policy: Paths | None, version: int | None
+    database: Database,
+    registry: str | Path | None,
+    policy: Paths | None,
+    version: int | None,
+    read_schema: ReadSchema | None,
 ) -> _Parts:
     from vallum.policy.readers.odoo import read_policy, read_users
     from vallum.schema.readers.odoo import read_odoo
@@ -142,7 +150,7 @@ def _odoo(
             fix="leave `policy` out, or name the application's models by `metadata`",
         )
     try:
-        schema = read_odoo(database, Path(registry) if registry is not None else None)
+        schema = (read_schema or read_odoo)(database, Path(registry) if registry is not None else None)
     except NotAnOdooDatabase as error:
         error.where = error.where or redact(database.dsn)
         raise

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from vallum.enforce import Application
 from vallum.kernel import Clock, ConnectionFailed, Settings, SystemClock
 from vallum.postgres import Database, ThreadDatabase
+from vallum.schema.readers.kept import KeptSchema
 from vallum.server import log
 from vallum.server.addresses import Addresses
 from vallum.server.exchange import ASGI, Receive, Scope, Send
@@ -53,8 +54,8 @@ class Plan:
         return build(self)
 
 
-def opened(settings: Settings, database: Database) -> Vallum:
-    """The application of the settings, over a database.
+def opened(settings: Settings, database: Database, kept: KeptSchema | None = None) -> Vallum:
+    """The application of the settings, over a database. `kept`: where the schema of an Odoo is kept.
 
     Raises: SettingsError, and what `vallum.open` raises.
     """
@@ -69,6 +70,7 @@ def opened(settings: Settings, database: Database) -> Vallum:
         metadata=settings.metadata,
         policy=settings.policy or None,
         odoo_version=settings.odoo_version,
+        read_schema=kept.read if kept is not None else None,
     )
 
 
@@ -110,7 +112,8 @@ def build(plan: Plan) -> ASGI:
         settings.dsn or "", readonly=False, statement_timeout=timeout, application_name="vallum-trail"
     )
     trail = ServerTrail(settings, told.transaction)
-    state = _patiently(lambda: _state(settings, database, people, trail))
+    kept = KeptSchema()
+    state = _patiently(lambda: _state(settings, database, people, kept, trail))
     service = _service(settings, state, store, clock, people)
     service.trail = trail
     people.start()
@@ -119,7 +122,7 @@ def build(plan: Plan) -> ASGI:
         service.replicas = database
 
     def changed() -> Fingerprint:
-        service.learn(_state(settings, database, people, trail))
+        service.learn(_state(settings, database, people, kept, trail))
         return _fingerprint(settings, database, service.application, people)
 
     watch = _patiently(
@@ -178,8 +181,10 @@ def _patiently(make: Callable[[], Any]) -> Any:
             Event().wait(1)
 
 
-def _state(settings: Settings, database: ThreadDatabase, people: People, trail: ServerTrail) -> State:
-    application = opened(settings, database).application
+def _state(
+    settings: Settings, database: ThreadDatabase, people: People, kept: KeptSchema, trail: ServerTrail
+) -> State:
+    application = opened(settings, database, kept).application
     application.widen(people.widened, people.lasting)
     trail.watch(application)
     if isinstance(database, ReplicatedDatabase):

@@ -11,6 +11,7 @@ import secrets
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import ModuleType
 from typing import Any, Final
 
 import psycopg
@@ -20,7 +21,6 @@ from vallum.identity.attempts import factor_counters
 from vallum.identity.authenticator import Client
 from vallum.identity.base import Base
 from vallum.identity.errors import FactorRefused
-from vallum.identity.factors import webauthn
 from vallum.identity.factors.recovery import looks_like_code, new_codes, recovery_digest
 from vallum.identity.factors.store import has_factor
 from vallum.identity.factors.totp import matching_step, new_secret, provisioning_uri, qr_svg
@@ -202,7 +202,7 @@ class Factors:
         self._check_room(account)
         challenge = secrets.token_bytes(32)
         known = [key for key, *_ in self._passkeys(account.id)]
-        options = webauthn.wanted_options(self._base.settings, account, challenge, known)
+        options = _webauthn().wanted_options(self._base.settings, account, challenge, known)
         data = {"challenge": b64encode(challenge).decode()}
         ticket = self._base.tickets.issue(
             TicketKind.PASSKEY_NEW, account.id, _CHALLENGE, self._base.now(), data
@@ -220,7 +220,7 @@ class Factors:
         held = base.tickets.take(TicketKind.PASSKEY_NEW, ticket, now)
         if held.account_id != account.id:
             raise FactorRefused("this enrolment is somebody else's")
-        made = webauthn.verify_enrolled(base.settings, answer, b64decode(held.data["challenge"]))
+        made = _webauthn().verify_enrolled(base.settings, answer, b64decode(held.data["challenge"]))
         try:
             with base.store.transaction() as connection:
                 connection.execute(
@@ -246,7 +246,7 @@ class Factors:
         """A ticket, and what the browser is to ask for: a passkey of the account, or (None) anybody's."""
         challenge = secrets.token_bytes(32)
         allowed = [key for key, *_ in self._passkeys(account.id)] if account else []
-        options = webauthn.request_options(self._base.settings, challenge, allowed, first=account is None)
+        options = _webauthn().request_options(self._base.settings, challenge, allowed, first=account is None)
         data = {"challenge": b64encode(challenge).decode()}
         ticket = self._base.tickets.issue(
             TicketKind.PASSKEY, account.id if account else None, _CHALLENGE, self._base.now(), data
@@ -262,7 +262,7 @@ class Factors:
         held = base.tickets.take(TicketKind.PASSKEY, ticket, now)
         if held.account_id != (account.id if account else None):
             raise FactorRefused("this challenge was for somebody else")
-        credential, handle = webauthn.credential_of(answer)
+        credential, handle = _webauthn().credential_of(answer)
         rows = base.store.rows(
             "SELECT p.id, p.account_id, p.public_key, p.sign_count, a.handle FROM vallum.passkey p"
             " JOIN vallum.account a ON a.id = p.account_id WHERE p.credential_id = %s AND a.active",
@@ -276,7 +276,7 @@ class Factors:
         number, _, public_key, count, _ = rows[0]
         challenge = b64decode(held.data["challenge"])
         try:
-            shown = webauthn.verify_shown(
+            shown = _webauthn().verify_shown(
                 base.settings, answer, challenge, bytes(public_key), count, first=account is None
             )
         except FactorRefused:
@@ -381,3 +381,10 @@ class Factors:
             raise FactorRefused("a service has no second factor", fix="give it a key")
         if len(self.of(account.id)) >= self._settings.most:
             raise FactorRefused("there are too many factors already", fix="remove one that is not used")
+
+
+def _webauthn() -> ModuleType:
+    # Loaded with the first passkey: its library takes 8 MiB of a worker.
+    from vallum.identity.factors import webauthn
+
+    return webauthn
