@@ -21,6 +21,9 @@ FIXTURES = Path(os.environ.get("VALLUM_ODOO_FIXTURES") or ROOT.parent / "shared"
 NEEDS_POSTGRES = frozenset({"pg_server", "pg_dsn", "company", "odoo18", "odoo19"})
 NEEDS_ODOO = frozenset({"odoo18", "odoo19"})
 
+# Programs that are run in environments of their own.
+collect_ignore = ["support/pysaml.py"]
+
 _numbers = count(1)
 
 

@@ -45,6 +45,7 @@ def test_call_of_many_short_statements_is_given_up(company: str) -> None:
             session=lambda *_: opened.as_user("marie"),
             replicas=None,
             call_timeout=0.3,
+            trail=None,
         )
         method = Method("slow", slow, (), (), on_records=False)
         with pytest.raises(ConnectionFailed) as given_up:

@@ -21,7 +21,6 @@ from typing import Any, Final
 import psycopg
 
 from vallum.audit import Alarm, Fenced, Home, LogForked, SequencedElsewhere, Sequencer
-from vallum.audit.anchors import read_anchors
 from vallum.kernel import Clock, Settings, SystemClock, VallumError
 from vallum.server import log
 
@@ -91,6 +90,9 @@ def _end_after(sentinel: int, ended: Event) -> None:
 
 def keep(dsn: str, home: Home, ended: Event) -> None:
     """Sequence until told to end, whenever nobody else does."""
+    # Here, for workers know this module too, and have no use for its clients of HTTP.
+    from vallum.audit.anchors import read_anchors
+
     meter, clock, said = _Meter(), SystemClock(), _Said()
     worker: Sequencer | None = None
     while not ended.is_set():

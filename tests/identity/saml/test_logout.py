@@ -13,10 +13,11 @@ from lxml import etree
 from tests.identity.saml.idp import IDP, NOW, certificate, provider, sign, stamp
 from tests.support.sso_world import World
 from vallum.identity.accounts_port import Person
-from vallum.identity.saml.bindings import Message, send
+from vallum.identity.saml.bindings import send
 from vallum.identity.saml.keys import ServiceKey
 from vallum.identity.saml.logout import logout_request
 from vallum.identity.saml.logout_flow import SamlLogout
+from vallum.identity.saml.message import Message
 from vallum.identity.saml.xml import ASSERTION, PROTOCOL, parse
 from vallum.identity.sso.errors import SignInRefused
 from vallum.identity.sso.providers import dump

@@ -35,7 +35,7 @@ def check(eyes: Eyes, model: str, ids: Iterable[int], operation: Operation | str
     """Raise unless the actor may do this with every one of the records.
 
     Whoever is restricted is not told which of them exist: a record that is gone and one
-    out of scope are refused with the same words.
+    out of scope are refused with the same words. Without ids the access rights alone are asked, as in Odoo.
     Raises: AccessDenied, UnknownRecord (superuser only), UnsupportedDomain (code decides).
     """
     target, wanted = eyes.model(model), named_operation(operation)
@@ -45,7 +45,9 @@ def check(eyes: Eyes, model: str, ids: Iterable[int], operation: Operation | str
         eyes.check_open(target)
     elif access is not None and not access.may(target, wanted):
         raise refused(access.policy, access.actor, wanted, model)
-
+    if not given:
+        # Of no record there is nothing more to ask: neither a table nor code has a say.
+        return
     statement = check_statement(eyes, target, wanted)
     allowed = {row[0] for some in batches(given) for row in eyes.rows(statement, ids=some)}
     lacking = [i for i in dict.fromkeys(given) if i not in allowed]

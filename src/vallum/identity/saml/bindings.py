@@ -25,15 +25,16 @@ from lxml import etree
 from signxml.algorithms import CanonicalizationMethod
 from signxml.signer import XMLSigner
 
+from vallum.identity.saml.certificates import valid_certificates
 from vallum.identity.saml.keys import ServiceKey
-from vallum.identity.saml.signature import signed, valid_certificates
+from vallum.identity.saml.message import Message
+from vallum.identity.saml.signature import signed
 from vallum.identity.saml.xml import DS, parse
 from vallum.identity.sso.errors import ProviderMisconfigured, SignInRefused
 
 __all__ = [
     "POST_BINDING",
     "REDIRECT_BINDING",
-    "Message",
     "Name",
     "Received",
     "received",
@@ -52,14 +53,6 @@ _HASHES: Final[dict[str, type[HashAlgorithm]]] = {
 }
 _LONGEST: Final = 256 * 1024
 _MOST: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A redirect to `url`, or, where there are fields, a form to be posted there."""
-
-    url: str
-    fields: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

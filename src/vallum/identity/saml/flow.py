@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from vallum.identity.accounts_port import Accounts, Store
 from vallum.identity.saml.addresses import Ours
-from vallum.identity.saml.bindings import Message
 from vallum.identity.saml.claims import identity_of
 from vallum.identity.saml.keys import ServiceKey, no_keys
+from vallum.identity.saml.message import Message
 from vallum.identity.saml.metadata import service_metadata
 from vallum.identity.saml.request import ask, authn_request
 from vallum.identity.saml.response import Assertion, Expected, check_response

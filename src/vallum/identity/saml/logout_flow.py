@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from vallum.identity.accounts_port import Accounts, Store, Transaction
 from vallum.identity.saml.addresses import Ours
-from vallum.identity.saml.bindings import Message, received, send
+from vallum.identity.saml.bindings import received, send
 from vallum.identity.saml.keys import ServiceKey
 from vallum.identity.saml.logout import (
     LogoutRequest,
@@ -24,6 +24,7 @@ from vallum.identity.saml.logout import (
     logout_request,
     logout_response,
 )
+from vallum.identity.saml.message import Message
 from vallum.identity.sso import store as links
 from vallum.identity.sso.errors import NoSuchProvider, SignInRefused
 from vallum.identity.sso.providers import SamlProvider

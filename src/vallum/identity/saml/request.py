@@ -11,8 +11,9 @@ from typing import Final
 
 from lxml import etree
 
-from vallum.identity.saml.bindings import POST_BINDING, Message, require_key, send
+from vallum.identity.saml.bindings import POST_BINDING, require_key, send
 from vallum.identity.saml.keys import ServiceKey
+from vallum.identity.saml.message import Message
 from vallum.identity.saml.xml import ASSERTION, PROTOCOL
 from vallum.identity.sso.providers import SamlProvider
 

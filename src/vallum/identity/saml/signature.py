@@ -19,10 +19,11 @@ from signxml.algorithms import DigestAlgorithm, SignatureMethod
 from signxml.exceptions import SignXMLException
 from signxml.verifier import SignatureConfiguration, XMLVerifier
 
+from vallum.identity.saml.certificates import valid_certificates
 from vallum.identity.saml.xml import DS, children
-from vallum.identity.sso.errors import ASK, ProviderMisconfigured, SignInRefused
+from vallum.identity.sso.errors import ASK, SignInRefused
 
-__all__ = ["certificate_of", "signed", "valid_certificates"]
+__all__ = ["signed"]
 
 _METHODS: Final = frozenset(
     {
@@ -38,30 +39,6 @@ _METHODS: Final = frozenset(
 _DIGESTS: Final = frozenset({DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512})
 _EXCLUSIVE: Final = "http://www.w3.org/2001/10/xml-exc-c14n#"
 _ENVELOPED: Final = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
-
-
-def certificate_of(pem: str, where: str) -> x509.Certificate:
-    """Raises: ProviderMisconfigured."""
-    try:
-        return x509.load_pem_x509_certificate(pem.encode())
-    except ValueError as error:
-        raise ProviderMisconfigured(
-            "a certificate cannot be read", where=where, fix="give it as PEM"
-        ) from error
-
-
-def valid_certificates(certificates: tuple[str, ...], now: datetime, where: str) -> list[x509.Certificate]:
-    """Those that hold now. Raises: ProviderMisconfigured (none does)."""
-    known = [certificate_of(pem, where) for pem in certificates]
-    valid = [one for one in known if one.not_valid_before_utc <= now <= one.not_valid_after_utc]
-    if not valid:
-        latest = max(one.not_valid_after_utc for one in known)
-        raise ProviderMisconfigured(
-            f"no certificate of the provider is valid now; the last one ends on {latest:%Y-%m-%d}",
-            where=where,
-            fix="take over the provider's metadata anew: `vallum sso update --idp-metadata`",
-        )
-    return valid
 
 
 def signed(

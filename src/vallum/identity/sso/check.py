@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from vallum.identity.oidc.client import Client
-from vallum.identity.saml.signature import certificate_of
+from vallum.identity.saml.certificates import certificate_of
 from vallum.identity.sso.fetch import Fetch
 from vallum.identity.sso.providers import LdapProvider, OidcProvider, Provider, SamlProvider
 from vallum.identity.sso.state import SOON

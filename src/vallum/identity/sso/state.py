@@ -11,7 +11,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 
 from vallum.identity.accounts_port import Transaction
-from vallum.identity.saml.signature import certificate_of
+from vallum.identity.saml.certificates import certificate_of
 from vallum.identity.sso.errors import NoSuchProvider, ProviderMisconfigured, SignInRefused
 from vallum.identity.sso.providers import LdapProvider, OidcProvider, Provider, SamlProvider, parse
 from vallum.kernel import VallumError

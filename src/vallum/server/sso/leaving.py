@@ -8,7 +8,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final
 
-from vallum.identity.saml.bindings import Message
+from vallum.identity.saml.message import Message
 from vallum.identity.sso.errors import ProviderMisconfigured, ProviderUnavailable
 from vallum.identity.sso.hints import take_hint
 from vallum.identity.sso.pending import burn

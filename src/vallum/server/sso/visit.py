@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from vallum.identity import Refused
 from vallum.identity.cookies import sso_cookie
-from vallum.identity.saml.bindings import Message
+from vallum.identity.saml.message import Message
 from vallum.identity.sso import store as links
 from vallum.identity.sso.hints import keep_hint
 from vallum.identity.sso.join import SignedIn
