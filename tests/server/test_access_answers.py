@@ -1,5 +1,6 @@
 """Odoo's answers about every user and every model, held against the API over HTTP and `enforce.query`.
 
+Records of models whose code decides as well as rules (attachments, messages) are compared elsewhere.
 One difference is chosen: Odoo describes the fields of any model to anybody; here a model that no
 access right opens to the user may be left undescribed, by the API as by `enforce.query`.
 """
@@ -27,8 +28,12 @@ from vallum.postgres import Database
 
 LETTERS: Final = {"read": "r", "write": "w", "create": "c", "unlink": "u"}
 SHUT: Final = "no access right"
+# The test makes keys of its own; menus are told by their groups.
+ELSEWHERE: Final = frozenset({"res.users.apikeys", "ir.ui.menu"})
+# Code lets portal users read a few fields alone; what Odoo told are the fields' groups.
+FIELDS_BY_CODE: Final = frozenset({"project.task"})
 # Comparisons, each of a user and a model: four rights, fields, and records for each set of companies.
-AT_LEAST: Final = {18: 80_000, 19: 65_000}
+AT_LEAST: Final = {18: 55_000, 19: 55_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,9 @@ class Told:
 
     @cached_property
     def models(self) -> Any:
-        return self.reference.answers("registry")["models"]
+        """Those Odoo was asked about: abstract ones have no records."""
+        found = self.reference.answers("registry")["models"]
+        return {name: model for name, model in found.items() if not model["abstract"]}
 
     @cached_property
     def rights(self) -> dict[int, dict[str, str]]:
@@ -104,7 +111,7 @@ def test_every_user_sees_and_may_do_what_odoo_says(
         vallum.open(copy, registry=reference.registry) as opened,
         closing(http.client.HTTPConnection("localhost", server.port, timeout=60)) as connection,
     ):
-        for user, key in list(keys.items())[:2]:
+        for user, key in keys.items():
             caller = Caller(connection, key)
             _compare_rights(told, user, caller, opened.as_user(user))
             for entry in told.answers["visible"]:
@@ -156,16 +163,27 @@ def _compare_rights(told: Told, user: int, caller: Caller, session: Session) -> 
             told.same((user, model, operation), letter in letters, answer, mine)
         fields = sorted(known["fields"].keys() - set(told.shut[user].get(model, ())))
         described = _names(caller(model, "fields_get", attributes=["type"]))
-        if described == SHUT and not letters:
-            fields = SHUT
-        mine = _refused(lambda m=model: sorted(session.fields_get(m)))
-        told.same((user, model, "fields"), fields, described, mine)
+        mine = _names(_refused(partial(session.fields_get, model)))
+        if not letters or model in FIELDS_BY_CODE:
+            # No more than Odoo tells, at least.
+            known_ones = set(fields)
+            told.same(
+                (user, model, "more fields"), [], *(_more(some, known_ones) for some in (described, mine))
+            )
+        else:
+            told.same((user, model, "fields"), fields, described, mine)
+
+
+def _more(some: Any, known: set[str]) -> list[str]:
+    """Fields of an answer that are not among the known."""
+    return [] if some == SHUT else sorted(set(some) - known)
 
 
 def _compare_records(told: Told, entry: Any, caller: Caller, session: Session) -> None:
     companies: Sequence[int] = entry["companies"]
     context = {"allowed_company_ids": companies, "active_test": False}
-    for model in told.answers["models"]:
+    code_decides = session.application.named.searches.keys() | ELSEWHERE
+    for model in sorted(told.answers["models"].keys() - code_decides):
         granted = "r" in told.rights[entry["user"]].get(model, "")
         readable = told.readable(model, entry["rules"]) if granted else SHUT
         answer = caller(model, "search", domain=[], order="id", context=context)

@@ -301,7 +301,11 @@ def test_group_that_is_given_and_taken_holds_soon(installation: Installation) ->
         installation.identity.give_group(service, "trading.group_sale_manager", by=None)
         assert becomes(lambda found: found > own)
         installation.identity.take_group(service, "trading.group_sale_manager", by=None)
-        assert becomes(lambda found: found == own)
+        assert becomes(lambda found: found == own), (
+            own,
+            count(),
+            installation.identity.base.memberships.of(service.id, installation.identity.base.now()),
+        )
 
 
 @pytest.mark.asvs("8.4.1")

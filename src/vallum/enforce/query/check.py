@@ -41,7 +41,7 @@ def check(eyes: Eyes, model: str, ids: Iterable[int], operation: Operation | str
     target, wanted = eyes.model(model), named_operation(operation)
     given = record_ids(ids)
     access = eyes.access
-    if wanted is Operation.READ:
+    if wanted is Operation.READ and given:
         eyes.check_open(target)
     elif access is not None and not access.may(target, wanted):
         raise refused(access.policy, access.actor, wanted, model)
