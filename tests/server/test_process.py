@@ -178,6 +178,18 @@ def test_worker_killed_again_and_again_takes_no_other_with_it(two: tuple[Server,
     assert _answer(server, key) == expected
 
 
+@pytest.mark.slow
+def test_end_does_not_wait_for_a_worker_that_begins(two: tuple[Server, str, str]) -> None:
+    """It has nothing to answer yet."""
+    server, _, _ = two
+    parent = psutil.Process(server.process.pid)
+    victim = max(parent.children(), key=lambda p: (p.create_time(), p.pid))
+    os.kill(victim.pid, signal.SIGKILL)
+    assert _until(lambda: max(p.create_time() for p in parent.children()) > victim.create_time(), 60)
+    server.process.send_signal(signal.SIGTERM)
+    server.process.wait(20)
+
+
 def test_deaths_are_a_loop_only_after_many() -> None:
     """Then granian is told, and ends: what starts the server is to know."""
     deaths = Deaths()

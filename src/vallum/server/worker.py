@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,9 @@ class Plan:
 
     def __call__(self) -> ASGI:
         """The ASGI application of a worker, made in its process."""
+        # Told to end before it serves, a worker ends at once. What it has inherited from its parent until
+        # granian listens here itself would only take note.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         log.configure()
         return build(self)
 
