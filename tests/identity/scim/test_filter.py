@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from scim2_models.path import ScimFilter
 
@@ -105,6 +105,8 @@ filters = st.recursive(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=filters)
+@example(text="groups.display pr")
+@example(text='groups[display pr and type eq "direct"]')
 def test_sql_finds_who_matches_in_memory(corp: Directory, text: str) -> None:
     """The reference is the library's own evaluator, over the resources as they are shown."""
     if not corp.store.rows("SELECT 1 FROM vallum.scim_user"):

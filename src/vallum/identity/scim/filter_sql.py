@@ -239,15 +239,11 @@ def _virtual(binding: AttributeBinding, kind: Kind) -> sa.Select[Any] | None:
             .correlate(None)
         )
     if kind is not Group and binding.field_name == "groups":
-        exact = sa.func.jsonb_build_object("value", MEMBER.c.group_id, "type", "direct", type_=JSONB)
-        folded = sa.func.jsonb_build_object(
-            "value",
-            MEMBER.c.group_id,
-            "type",
-            "direct",
-            "display",
-            GROUP.c.folded["displayName"],
-            type_=JSONB,
+        exact, folded = (
+            sa.func.jsonb_build_object(
+                "value", MEMBER.c.group_id, "type", "direct", "display", data["displayName"], type_=JSONB
+            )
+            for data in (GROUP.c.data, GROUP.c.folded)
         )
         return (
             sa.select(MEMBER.c.user_id.label("owner"), exact.label("exact"), folded.label("folded"))
