@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from vallum.cli.tables import plain, titled
+from vallum.kernel.shown import few
 
 if TYPE_CHECKING:
     from vallum.enforce.roles.advise import Advice
@@ -58,7 +59,7 @@ def warnings(vallum: Vallum, found: Proposal) -> list[str]:
     inexact = sorted(vallum.inexact())
     if inexact:
         said.append(
-            f"code of their modules decides as well for {_some(inexact)}: rights and rules alone hold here"
+            f"code of their modules decides as well for {few(inexact)}: rights and rules alone hold here"
         )
     said.extend(found.plan.warnings)
     said.extend(
@@ -164,7 +165,7 @@ def _locked(
             because.setdefault(at.reason, []).append(at.model)
         table = plain("because", "models and tables")
         for reason, models in because.items():
-            table.add_row(Text(reason), Text(_some(models)))
+            table.add_row(Text(reason), Text(few(models)))
         yield titled(title, table)
 
 
@@ -198,9 +199,9 @@ def status(found: Status) -> Iterable[RenderableType]:
         ("roles without a user", found.without_user),
     ):
         if names:
-            yield Text.assemble(_NO, f"{what}: {_some(names)}")
+            yield Text.assemble(_NO, f"{what}: {few(names)}")
     if found.passing:
-        yield Text(f"· groups given for a time do not count here: {_some(found.passing)}")
+        yield Text(f"· groups given for a time do not count here: {few(found.passing)}")
     if found.logins:
         yield titled("May sign in", _logins(found))
     yield from _locked(found.locked)
@@ -255,7 +256,7 @@ def advice(found: Advice, rows: int) -> Iterable[RenderableType]:
         table = plain("table", "column", "rows", *numbers, "for", right=("rows", *numbers))
         for at in found.wanted:
             times = [f"{t:,.1f}" if t is not None else "–" for t in (at.before, at.after)] if timed else []
-            table.add_row(at.table, at.column, f"{at.rows:,}", *times, Text(_some(at.rules)))
+            table.add_row(at.table, at.column, f"{at.rows:,}", *times, Text(few(at.rules)))
         yield titled("Indexes that rules want", table)
         worth = [at for at in found.wanted if at.is_worth_it]
         if worth:
@@ -266,12 +267,8 @@ def advice(found: Advice, rows: int) -> Iterable[RenderableType]:
         table = plain("table", "index", "on", "unused operators", "ask by one of these as well")
         for lost in found.lost:
             on = Text(f"{lost.column} ({lost.type})")
-            instead = Text(_some(lost.instead) or "none is indexed")
+            instead = Text(few(lost.instead) or "none is indexed")
             table.add_row(lost.table, Text(lost.index), on, Text(lost.operators), instead)
         yield titled(
             "Not used for users: PostgreSQL keeps these operators from rows a policy has not let pass", table
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")

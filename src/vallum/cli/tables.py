@@ -13,6 +13,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from vallum.kernel.shown import few
+
 if TYPE_CHECKING:
     from vallum.analysis import Explanation, Holder, Snapshot
     from vallum.facade import Check
@@ -164,7 +166,7 @@ def checked(
                 Text(item.rule.xml_id or item.rule.name),
                 item.rule.model,
                 Text(str(item.error)),
-                Text(_some(item.users) or "everyone"),
+                Text(few(item.users, 3) or "everyone"),
             )
         yield titled("Rules that cannot be read: whoever meets one is refused", table)
     if gaps:
@@ -217,7 +219,3 @@ def snapshot(taken: Snapshot, path: Path) -> Iterable[RenderableType]:
             login = logins.get(error.user, str(error.user))
             table.add_row(login, error.model, error.operation, Text(error.error))
         yield titled("Could not be evaluated, and so count as nothing", table)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

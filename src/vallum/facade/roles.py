@@ -5,7 +5,7 @@ Each of them opens a connection of its own, and closes it. Whoever may do this d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -42,7 +42,7 @@ from vallum.enforce.roles.plan import Plan, make_plan
 from vallum.enforce.roles.pooler import Pooler
 from vallum.enforce.roles.status import Choice, Status, choose, chosen, status
 from vallum.facade.roles_connection import LOCK_TIMEOUT, again, connection_to, drop_roles, schema_of
-from vallum.kernel import NO_PROGRESS, Progress
+from vallum.kernel import NO_PROGRESS, Progress, few
 from vallum.postgres import redact
 
 __all__ = ["LOCK_TIMEOUT", "Applied", "Proposal", "Roles", "Users", "drop_roles"]
@@ -273,7 +273,7 @@ class Roles:
         )
         doors = side_doors(connection, schema)
         if passing := self._passing():
-            doors.append(f"groups given for a time do not count in PostgreSQL: {_few(passing)}")
+            doors.append(f"groups given for a time do not count in PostgreSQL: {few(passing)}")
         if is_open(connection, schema):
             doors.append(f"everybody may make tables and functions in {schema}: REVOKE CREATE from PUBLIC")
         return (replace(plan, warnings=(*plan.warnings, *doors)) if doors else plan), relations
@@ -306,7 +306,3 @@ class Roles:
 
 def _is_repaired(found: Iterable[Drift]) -> bool:
     return any(d.change != "foreign" for d in found)
-
-
-def _few(logins: Sequence[str], most: int = 5) -> str:
-    return ", ".join(logins[:most]) + (f" and {len(logins) - most:,} more" if len(logins) > most else "")

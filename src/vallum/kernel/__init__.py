@@ -7,7 +7,7 @@ from vallum.kernel.operation import Operation
 from vallum.kernel.progress import NO_PROGRESS, NoProgress, Progress
 from vallum.kernel.secret import check_secret_name, read_secret
 from vallum.kernel.settings import PROTOCOLS, Settings, settings_reference, tell_children
-from vallum.kernel.shown import shown
+from vallum.kernel.shown import few, shown
 
 __all__ = [
     *_errors,
@@ -23,6 +23,7 @@ __all__ = [
     "check_secret_name",
     "read_secret",
     "settings_reference",
+    "few",
     "shown",
     "tell_children",
     "today",

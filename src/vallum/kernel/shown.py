@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["shown"]
+from collections.abc import Sequence
+
+__all__ = ["few", "shown"]
 
 
 def shown(value: object, limit: int = 60) -> str:
@@ -18,3 +20,12 @@ def shown(value: object, limit: int = 60) -> str:
     except (ValueError, RecursionError, MemoryError):
         return f"a value of the type {type(value).__name__}"
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are.
+
+    >>> few(["a", "b", "c"], 2), few(["a"])
+    ('a, b and 1 more', 'a')
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")

@@ -2,6 +2,14 @@
 
 from vallum.postgres.connection import Database, connect, redact
 from vallum.postgres.embedded import EmbeddedServer, default_folder
-from vallum.postgres.threads import ThreadDatabase
+from vallum.postgres.threads import OnePerThread, ThreadDatabase
 
-__all__ = ["Database", "EmbeddedServer", "ThreadDatabase", "connect", "default_folder", "redact"]
+__all__ = [
+    "Database",
+    "EmbeddedServer",
+    "OnePerThread",
+    "ThreadDatabase",
+    "connect",
+    "default_folder",
+    "redact",
+]

@@ -11,10 +11,48 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import _GeneratorContextManager
 from threading import Lock, Thread, current_thread, local
+from typing import Generic, TypeVar
 
 from vallum.postgres.connection import Connection, Database, Params, Row, Statement
 
-__all__ = ["ThreadDatabase"]
+__all__ = ["OnePerThread", "ThreadDatabase"]
+
+D = TypeVar("D", bound=Database)
+
+
+class OnePerThread(Generic[D]):
+    """A database for each thread that asks; of a thread that has ended, closed when another is made."""
+
+    def __init__(self, make: Callable[[], D]) -> None:
+        self._make = make
+        self._own = local()
+        self._made: list[tuple[Thread, D]] = []
+        self._making = Lock()
+
+    def mine(self) -> D:
+        """This thread's."""
+        mine: D | None = getattr(self._own, "database", None)
+        if mine is None:
+            mine = self._own.database = self._make()
+            with self._making:
+                for thread, left in self._made:
+                    if not thread.is_alive():
+                        left.close()
+                self._made = [made for made in self._made if made[0].is_alive()]
+                self._made.append((current_thread(), mine))
+        return mine
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        with self._making:
+            return sum(database.connected for _, database in self._made)
+
+    def close(self) -> None:
+        """Close the connections of all threads; none may be in use."""
+        with self._making:
+            for _, database in self._made:
+                database.close()
 
 
 class ThreadDatabase(Database):
@@ -31,15 +69,20 @@ class ThreadDatabase(Database):
         super().__init__(
             dsn, readonly=readonly, statement_timeout=statement_timeout, application_name=application_name
         )
-        self._own = local()
-        self._made: list[tuple[Thread, Database]] = []
-        self._making = Lock()
+        self._databases = OnePerThread(
+            lambda: Database(
+                dsn,
+                readonly=readonly,
+                statement_timeout=statement_timeout,
+                application_name=application_name,
+            )
+        )
+        self._mine = self._databases.mine
 
     @property
     def connections(self) -> int:
         """How many connections are open."""
-        with self._making:
-            return sum(database.connected for _, database in self._made)
+        return self._databases.connections
 
     @property
     def server_version(self) -> int:
@@ -84,24 +127,4 @@ class ThreadDatabase(Database):
 
     def close(self) -> None:
         """Close the connections of all threads; none may be in use."""
-        with self._making:
-            for _, database in self._made:
-                database.close()
-
-    def _mine(self) -> Database:
-        mine: Database | None = getattr(self._own, "database", None)
-        if mine is None:
-            mine = Database(
-                self.dsn,
-                readonly=self.readonly,
-                statement_timeout=self._statement_timeout,
-                application_name=self._application_name,
-            )
-            self._own.database = mine
-            with self._making:
-                for thread, left in self._made:
-                    if not thread.is_alive():
-                        left.close()
-                self._made = [made for made in self._made if made[0].is_alive()]
-                self._made.append((current_thread(), mine))
-        return mine
+        self._databases.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from threading import Event, Lock, Thread, current_thread, local
+from threading import Event, Thread
 from time import monotonic
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from vallum.kernel import ConnectionFailed, VallumError
-from vallum.postgres import Database
+from vallum.postgres import Database, OnePerThread
 from vallum.postgres.connection import Connection, Params, Row, Statement, parse_dsn
 from vallum.server.replicas.freshness import NEVER, Freshness
 
@@ -79,10 +79,9 @@ class Standby:
         self.number = number
         self.look = Look()
         self._dsn = quick(dsn)
-        self._timeout = statement_timeout
-        self._own = local()
-        self._made: list[tuple[Thread, _Reading]] = []
-        self._making = Lock()
+        self._readings = OnePerThread(
+            lambda: _Reading(self._dsn, statement_timeout=statement_timeout, application_name="vallum-server")
+        )
         self._freshness = Freshness(BOUND)
         self._ours, self._theirs = (
             Database(given, statement_timeout=BOUND, application_name="vallum-lag")
@@ -100,9 +99,8 @@ class Standby:
         """Stop looking; nobody may be reading."""
         self._done.set()
         self._thread.join(5)
-        with self._making:
-            for database in (*(made for _, made in self._made), self._ours, self._theirs):
-                database.close()
+        for database in (self._readings, self._ours, self._theirs):
+            database.close()
 
     def fresh(self, since: float) -> Look | None:
         """The last look, where it found everything that was committed a second ago, or before `since`."""
@@ -114,7 +112,7 @@ class Standby:
 
         Raises: ConnectionFailed (the statement took too long, and would on the primary).
         """
-        mine = self._mine()
+        mine = self._readings.mine()
         try:
             if not mine.connected:
                 _ = mine.server_version
@@ -131,20 +129,6 @@ class Standby:
             return None
         # The connection may have been lost and opened anew.
         return found if mine.opened < look.begun else None
-
-    def _mine(self) -> _Reading:
-        mine: _Reading | None = getattr(self._own, "database", None)
-        if mine is None:
-            mine = self._own.database = _Reading(
-                self._dsn, statement_timeout=self._timeout, application_name="vallum-server"
-            )
-            with self._making:
-                for thread, left in self._made:
-                    if not thread.is_alive():
-                        left.close()
-                self._made = [made for made in self._made if made[0].is_alive()]
-                self._made.append((current_thread(), mine))
-        return mine
 
     # Looking
 
