@@ -227,12 +227,7 @@ def test_logout_at_the_openid_provider_ends_what_it_has_opened(
     federation: Federation, visitor: Visitor, joined: Callable[..., Member]
 ) -> None:
     """By back channel: its sessions and half-done steps. Who signs out has not left: a key still holds."""
-    federation.openid()
-    issuer = str(federation.oidc.said["issuer"])
-    member = joined()
-    member.linked("one", issuer, member.account.login)
-    start = visitor.here.get("/sso/one/start")
-    visitor.visit(start.headers["location"], login_hint=member.account.login)
+    member, issuer = _by_openid(federation, visitor, joined)
     member.token = visitor.here.cookies["__Host-vallum"]
     sid = federation.rows(
         "SELECT provider_session FROM vallum.session WHERE account_id = %s AND provider = 'one'",
@@ -256,6 +251,17 @@ def _logout_token(federation: Federation, visitor: Visitor, issuer: str) -> str:
             break
         time.sleep(0.05)
     return federation.listener.tokens[before]
+
+
+def _by_openid(federation: Federation, visitor: Visitor, joined: Callable[..., Member]) -> tuple[Member, str]:
+    """Somebody signed in at the provider, in this browser; and the provider's issuer."""
+    federation.openid()
+    issuer = str(federation.oidc.said["issuer"])
+    member = joined()
+    member.linked("one", issuer, member.account.login)
+    start = visitor.here.get("/sso/one/start")
+    visitor.visit(start.headers["location"], login_hint=member.account.login)
+    return member, issuer
 
 
 def _by_saml(federation: Federation, visitor: Visitor, member: Member) -> None:
@@ -308,12 +314,7 @@ def test_signing_out_here_signs_out_at_the_openid_provider(
     federation: Federation, visitor: Visitor, joined: Callable[..., Member]
 ) -> None:
     """It is shown the ID token of the sign-in, once, and sends the browser back."""
-    federation.openid()
-    issuer = str(federation.oidc.said["issuer"])
-    member = joined()
-    member.linked("one", issuer, member.account.login)
-    start = visitor.here.get("/sso/one/start")
-    visitor.visit(start.headers["location"], login_hint=member.account.login)
+    member, issuer = _by_openid(federation, visitor, joined)
     kept = federation.rows("SELECT hint FROM vallum.sso_hint WHERE account_id = %s", member.account.id)
     assert len(kept) == 1
     assert b"eyJ" not in bytes(kept[0][0])
