@@ -8,6 +8,7 @@ import stat
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPResponse
 from pathlib import Path
 
 import httpx
@@ -166,6 +167,62 @@ def test_body_is_limited(serve18: Odoo) -> None:
                 yield b"x" * 2**20
 
         assert client.post("/jsonrpc", content=parts()).status_code == 413  # type: ignore[arg-type]
+
+
+_HEAD = "POST /jsonrpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+_CALL = b'{"jsonrpc":"2.0","method":"call","params":{"service":"common","method":"version","args":[]},"id":1}'
+
+
+@pytest.mark.parametrize(
+    ("framed", "pieces"),
+    [
+        (f"Content-Length: {len(_CALL)}", [_CALL]),
+        (f"Content-Length: {len(_CALL)}", [_CALL[:9], _CALL[9:]]),
+        ("Transfer-Encoding: chunked", [b"%x\r\n%b\r\n" % (len(_CALL), _CALL), b"0\r\n\r\n"]),
+        (
+            "Transfer-Encoding: chunked",
+            [b"9\r\n" + _CALL[:9], b"\r\n%x\r\n" % (len(_CALL) - 9), _CALL[9:] + b"\r\n0\r\n\r\n"],
+        ),
+    ],
+)
+def test_body_is_whole_however_it_is_sent(serve18: Odoo, framed: str, pieces: list[bytes]) -> None:
+    """At once or in pieces, with a length or in chunks; and so is the next one on the connection."""
+    context = ssl.create_default_context(cafile=str(serve18.server.ca))
+    with (
+        socket.create_connection(("127.0.0.1", serve18.server.port), timeout=30) as raw,
+        context.wrap_socket(raw, server_hostname="localhost") as secure,
+    ):
+        for _ in range(2):
+            secure.sendall(f"{_HEAD}{framed}\r\n\r\n".encode())
+            for piece in pieces:
+                time.sleep(0.05)
+                secure.sendall(piece)
+            answer = HTTPResponse(secure)
+            answer.begin()
+            assert (answer.status, b"protocol_version" in answer.read()) == (200, True)
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_body_over_http2_is_whole(serve18: Odoo, announced: bool) -> None:
+    """There the end of the stream tells, where no length is announced."""
+    curl = program("curl")
+    headers = ["-H", "Content-Type: application/json"]
+    if not announced:
+        headers += ["-H", "Transfer-Encoding: chunked"]
+    url = f"{serve18.server.url}/jsonrpc"
+    command = [
+        curl,
+        "-sS",
+        "--http2",
+        "--cacert",
+        str(serve18.server.ca),
+        *headers,
+        "--data-binary",
+        "@-",
+        url,
+    ]
+    found = subprocess.run(command, input=_CALL, capture_output=True, check=True, timeout=60).stdout
+    assert b"protocol_version" in found
 
 
 def test_health_and_metrics(serve18: Odoo) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from vallum.server.exchange import ASGI, Receive, Scope, Send
@@ -23,42 +24,43 @@ class Body:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         exchange = scope["vallum"]
-        given = exchange.headers.get("content-length", "0")
-        if not given.isdecimal() or int(given[:20]) > self._limit:
-            raise self._too_long()
-        message = await self._receive(receive)
-        if message.get("more_body"):
-            exchange.body = await self._rest(message.get("body", b""), receive)
-        else:
-            exchange.body = message.get("body", b"")
-        if len(exchange.body) > self._limit:
-            raise self._too_long()
+        length = self._announced(exchange.headers, scope["http_version"])
+        if length != 0:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    exchange.body = await self._whole(receive, length)
+            except TimeoutError:
+                raise _too_slow() from None
         await self._app(scope, receive, send)
 
-    async def _receive(self, receive: Receive) -> dict[str, bytes | bool]:
-        try:
-            async with asyncio.timeout(self._timeout):
-                return dict(await receive())
-        except TimeoutError:
-            raise _too_slow() from None
+    def _announced(self, headers: Mapping[str, str], version: str) -> int | None:
+        """How many bytes the body has; None where only its end will tell.
 
-    async def _rest(self, first: bytes | bool, receive: Receive) -> bytes:
-        parts = [bytes(first)]
-        size = len(parts[0])
-        try:
-            async with asyncio.timeout(self._timeout):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _too_slow()
-                    parts.append(bytes(message.get("body", b"")))
-                    size += len(parts[-1])
-                    if size > self._limit:
-                        raise self._too_long()
-                    if not message.get("more_body"):
-                        return b"".join(parts)
-        except TimeoutError:
-            raise _too_slow() from None
+        Source: RFC 9112, 6.3.
+        """
+        if "transfer-encoding" in headers:
+            return None
+        given = headers.get("content-length")
+        if given is None:
+            return 0 if version.startswith("1") else None
+        if not given.isdecimal() or int(given[:20]) > self._limit:
+            raise self._too_long()
+        return int(given)
+
+    async def _whole(self, receive: Receive, length: int | None) -> bytes:
+        """The body. Of one whose length is known no end is awaited: a message is a turn of the event loop."""
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _too_slow()
+            parts.append(bytes(message.get("body", b"")))
+            size += len(parts[-1])
+            if size > self._limit:
+                raise self._too_long()
+            if not message.get("more_body") or size == length:
+                return b"".join(parts)
 
     def _too_long(self) -> RpcError:
         return RpcError(
