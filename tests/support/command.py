@@ -13,7 +13,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from vallum.cli import app
+from vallum.cli import assembled
 
 __all__ = ["Outcome", "program", "run"]
 
@@ -39,7 +39,9 @@ class Outcome:
 
 def run(*arguments: str) -> Outcome:
     """A command in this process, with the environment it has, on a terminal 100 columns wide."""
-    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "100", "NO_COLOR": "1"})
+    result = CliRunner().invoke(
+        assembled(arguments[0] if arguments else ""), list(arguments), env={"COLUMNS": "100", "NO_COLOR": "1"}
+    )
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Outcome(result.exit_code, result.stdout, result.stderr)

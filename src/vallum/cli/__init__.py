@@ -4,6 +4,6 @@
 was decided.
 """
 
-from vallum.cli.app import app, main
+from vallum.cli.app import assembled, main
 
-__all__ = ["app", "main"]
+__all__ = ["assembled", "main"]

@@ -11,8 +11,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-import xlsxwriter
-
 from vallum.schema import Field
 
 __all__ = ["as_xlsx", "plain_value"]
@@ -30,6 +28,9 @@ _OPTIONS: Final = {
 
 def as_xlsx(header: Sequence[str], rows: Iterable[Sequence[Any]], title: str) -> bytes:
     """A workbook with one sheet: a line of labels, then the rows."""
+    # Loaded with the first sheet: the library takes 5 MiB of a worker.
+    import xlsxwriter
+
     file = io.BytesIO()
     with xlsxwriter.Workbook(file, _OPTIONS) as book:
         sheet = book.add_worksheet("".join(c for c in title if c not in "[]:*?/\\'")[:31] or "Records")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from vallum.identity.saml.metadata import read_provider
 from vallum.identity.sso import store
 from vallum.identity.sso.providers import parse
 from vallum.identity.sso.secrets import keep_secret
@@ -92,6 +91,9 @@ def _saved(visit: Ask, kind: str, provider_id: str | None, before: Mapping[str, 
         raw["id"] = provider_id or form.text("id")
         raw["rules"] = rules_in(form, visit.site.vallum.policy)
         if kind == "saml" and (form.text("metadata") or not before):
+            # Loaded with the first provider of the kind, as everything of SAML.
+            from vallum.identity.saml.metadata import read_provider
+
             content = form.text("metadata").encode()
             raw |= read_provider(content, on.clock.now(), entity_id=before.get("entity_id"))
             # What the provider asks for in its metadata is kept; more may be asked for here.

@@ -12,7 +12,6 @@ from typing import Any, Final
 from vallum.identity.ldap.sync import synchronise
 from vallum.identity.scim import tokens
 from vallum.identity.sso import store
-from vallum.identity.sso.check import check
 from vallum.identity.sso.providers import ScimProvider, dump, parse
 from vallum.identity.sso.state import SOON, State, state_of, states
 from vallum.kernel import InvalidValue
@@ -65,6 +64,9 @@ def switch(visit: Ask) -> Answer:
 @pages.post("/providers/{provider:str}/test", who="administrator")
 def test(visit: Ask) -> Answer:
     """Ask it what a sign-in would ask."""
+    # Loaded with the first test: it brings the clients of OpenID Connect.
+    from vallum.identity.sso.check import check
+
     found = state_in(visit)
     ask = ask_again(visit)
     if ask is not None:

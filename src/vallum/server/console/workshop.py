@@ -15,7 +15,6 @@ from vallum.server.console import words
 from vallum.server.console.comparison import AT_ONCE, at_once, check_own, comparing, concerned
 from vallum.server.console.explain import listed_models
 from vallum.server.console.lint import lint
-from vallum.server.console.patch import patch
 from vallum.server.console.site import Ask, Site, model_label, operation_in
 from vallum.server.console.sketch import Sketch, drafted, read_sketch
 from vallum.server.pages import Answer, Download, Page, Pages, twin
@@ -70,6 +69,9 @@ def draft(visit: Ask) -> Answer:
             check_own(visit, model, sketch.domain)
         values["lint"] = lint(site, sketch, model) if model is not None else ()
         if visit.query.text("format") == "xml":
+            # Loaded with the first file: lxml takes 4 MiB of a worker.
+            from vallum.server.console.patch import patch
+
             text = patch(site.vallum.policy, sketch, odoo=site.odoo)
             return Download(text, "application/xml", f"{sketch.xml_id.partition('.')[2]}.xml")
         if len(concerned(site)) > AT_ONCE and visit.query.text("try") != "now":
