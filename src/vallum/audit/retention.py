@@ -11,7 +11,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +21,7 @@ import psycopg
 
 from vallum.audit.entries import instant
 from vallum.audit.errors import AuditRefused
+from vallum.audit.files import new_file
 from vallum.audit.install import Hand
 from vallum.audit.runs import digest_of_runs, merge_runs, runs_text, subtract
 from vallum.kernel import NO_PROGRESS, Progress
@@ -76,36 +76,15 @@ def declare(
     Raises: AuditRefused (the archive exists), OSError, psycopg.Error.
     """
     digest = hashlib.sha256()
-    try:
-        descriptor = os.open(archive, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise AuditRefused(
-            "the archive exists", where=str(archive), fix="name a file that does not"
-        ) from None
     progress.start(retention.count, "archiving events")
-    with os.fdopen(descriptor, "wb") as file:
-        with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed:
-            for start, end in retention.runs:
-                for first in range(start, end, _BATCH):
-                    rows = connection.execute(
-                        "SELECT index, entry, seed, secret FROM vallum.audit_leaf"
-                        " WHERE index >= %s AND index < %s"
-                        " ORDER BY index",
-                        (first, min(first + _BATCH, end)),
-                    ).fetchall()
-                    for index, entry, seed, secret in rows:
-                        at = {
-                            "index": index,
-                            "entry": entry,
-                            "seed": seed.hex() if seed else None,
-                            "secret": secret,
-                        }
-                        line = json.dumps(at, ensure_ascii=False).encode() + b"\n"
-                        digest.update(line)
-                        packed.write(line)
-                    progress.advance(len(rows))
-        file.flush()
-        os.fsync(file.fileno())
+    with new_file(archive) as file, gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed:
+        for start, end in retention.runs:
+            for first in range(start, end, _BATCH):
+                lines = _lines(connection, first, min(first + _BATCH, end))
+                for line in lines:
+                    digest.update(line)
+                    packed.write(line)
+                progress.advance(len(lines))
     progress.done()
     missing = merge_runs([*_missing(connection), *retention.runs])
     detail = {
@@ -118,6 +97,23 @@ def declare(
         "tables": list(retention.relations) if retention.relations is not None else None,
     }
     hand.record(connection, "retention", detail, None)
+
+
+def _lines(connection: Connection, start: int, end: int) -> list[bytes]:
+    """The events from `start` to before `end`, as an archive has them."""
+    rows = connection.execute(
+        "SELECT index, entry, seed, secret FROM vallum.audit_leaf WHERE index >= %s AND index < %s"
+        " ORDER BY index",
+        (start, end),
+    ).fetchall()
+    return [
+        json.dumps(
+            {"index": index, "entry": entry, "seed": seed.hex() if seed else None, "secret": secret},
+            ensure_ascii=False,
+        ).encode()
+        + b"\n"
+        for index, entry, seed, secret in rows
+    ]
 
 
 def _missing(connection: Connection) -> list[tuple[int, int]]:
