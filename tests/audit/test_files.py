@@ -119,18 +119,28 @@ def test_disk_that_is_full_leaves_nothing(tmp_path: Path) -> None:
 
 def test_file_that_somebody_makes_meanwhile_is_kept(tmp_path: Path) -> None:
     """Also between the look and the end."""
-    with pytest.raises(AuditRefused, match="is there"), new_file(tmp_path / "f") as file:
-        file.write(b"ours")
-        (tmp_path / "f").write_text("theirs")
+
+    def meanwhile() -> None:
+        with new_file(tmp_path / "f") as file:
+            file.write(b"ours")
+            (tmp_path / "f").write_text("theirs")
+
+    with pytest.raises(AuditRefused, match="is there"):
+        meanwhile()
     assert (tmp_path / "f").read_text() == "theirs"
     assert _left(tmp_path) == ["f"]
 
 
 def test_error_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     """Neither under its name nor beside it."""
-    with pytest.raises(ZeroDivisionError), new_file(tmp_path / "f") as file:
-        file.write(b"half")
-        raise ZeroDivisionError
+
+    def failing() -> None:
+        with new_file(tmp_path / "f") as file:
+            file.write(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
     assert _left(tmp_path) == []
 
 
