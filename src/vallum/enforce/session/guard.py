@@ -23,6 +23,7 @@ from vallum.enforce.session.connection import GuardedEngine
 from vallum.enforce.session.criteria import Criteria, Tables
 from vallum.enforce.session.loading import Hidden, Hide, shut, watch
 from vallum.enforce.session.writes import Writes
+from vallum.enforce.telling import telling
 from vallum.kernel import AccessDenied, SettingsError
 from vallum.policy import Actor
 
@@ -42,6 +43,23 @@ class GuardedSession(Session):
     vallum_hidden: Hidden
     vallum_allow: Mapping[str, str]
 
+    def execute(self, *args: Any, **kw: Any) -> Any:
+        return self._told("execute", super().execute, *args, **kw)
+
+    def scalar(self, *args: Any, **kw: Any) -> Any:
+        return self._told("scalar", super().scalar, *args, **kw)
+
+    def scalars(self, *args: Any, **kw: Any) -> Any:
+        return self._told("scalars", super().scalars, *args, **kw)
+
+    def get(self, *args: Any, **kw: Any) -> Any:
+        return self._told("get", super().get, *args, **kw)
+
+    def _told(self, method: str, work: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        """Do it, and tell where that is refused."""
+        criteria = self.vallum_writes.criteria
+        return telling(criteria.application, criteria.actor, method, lambda: work(*args, **kw))
+
     def named(self, name: str, **values: Any) -> sa.Result[Any]:
         """Run the statement that was allowed under this name, unfiltered, with these values bound.
 
@@ -49,7 +67,8 @@ class GuardedSession(Session):
         """
         if name not in self.vallum_allow:
             raise AccessDenied(f"no statement was allowed as `{name:.60}`")
-        return self.execute(sa.text(self.vallum_allow[name]), values)
+        found: sa.Result[Any] = self.execute(sa.text(self.vallum_allow[name]), values)
+        return found
 
     def get_bind(self, *args: Any, bind: Any = None, **kw: Any) -> Any:
         if bind is not None and bind is not self.vallum_engine:
@@ -71,7 +90,7 @@ class GuardedSession(Session):
         writes, before = self.vallum_writes, self.vallum_writes.flushing
         writes.flushing = True
         try:
-            super().flush(objects)
+            self._told("flush", super().flush, objects)
         finally:
             writes.flushing = before
         writes.check_refusal()
