@@ -184,7 +184,7 @@ def test_sensitive_model_reached_through_a_path_over_the_api_is_recorded(watched
         entry = watched.event("sensitive-read", lambda e: "paths" in e["detail"])
         assert (entry["table"], entry["detail"]["from"]) == ("hr.employee", "hr.department")
         assert entry["detail"]["paths"] == ["manager_id.salary"]
-        inner = {"manager_id": {"fields": {"birthday": {}}}}
+        inner: dict[str, Any] = {"manager_id": {"fields": {"birthday": {}}}}
         ask("hr.department", "web_read", ids=found[:1], specification=inner)
         entry = watched.event("sensitive-read", lambda e: "birthday" in e["detail"].get("fields", ()))
         assert entry["table"] == "hr.employee"
