@@ -26,11 +26,11 @@ from vallum.audit.install import Hand
 from vallum.audit.runs import digest_of_runs, merge_runs, runs_text, subtract
 from vallum.kernel import NO_PROGRESS, Progress
 
-__all__ = ["Retention", "carry_out", "declare", "plan_retention", "undeclared"]
+__all__ = ["Retention", "carry_out", "declare", "declared", "plan_retention", "undeclared"]
 
 Connection = psycopg.Connection[Any]
 # Acts of auditing itself are what the rest is judged by: they stay.
-KEPT: Final = ("audit-enabled", "audit-disabled", "retention", "erasure", "alarm")
+KEPT: Final = ("audit-enabled", "audit-disabled", "retention", "erasure", "alarm", "succession")
 _BATCH: Final = 5_000
 _PLACES: Final = 8_192
 
@@ -86,17 +86,22 @@ def declare(
                     packed.write(line)
                 progress.advance(len(lines))
     progress.done()
-    missing = merge_runs([*_missing(connection), *retention.runs])
     detail = {
         "archive": {"file": archive.name, "sha256": digest.hexdigest()},
         "before": instant(retention.before),
         "count": retention.count,
-        "missing": digest_of_runs(missing),
-        # So that a later check can name what is missing beyond it; not where that would be a book.
-        **({"places": places} if len(places := runs_text(missing)) <= _PLACES else {}),
+        **declared(connection, retention.runs),
         "tables": list(retention.relations) if retention.relations is not None else None,
     }
     hand.record(connection, "retention", detail, None)
+
+
+def declared(connection: Connection, going: Sequence[tuple[int, int]] = ()) -> dict[str, str]:
+    """What an entry says of the places that are gone, and of those that go."""
+    missing = merge_runs([*_missing(connection), *going])
+    places = runs_text(missing)
+    # So that a later check can name what is missing beyond it; not where that would be a book.
+    return {"missing": digest_of_runs(missing), **({"places": places} if len(places) <= _PLACES else {})}
 
 
 def _lines(connection: Connection, start: int, end: int) -> list[bytes]:
@@ -157,7 +162,7 @@ def _drop_empty(connection: Connection) -> None:
 
 
 def undeclared(connection: Connection, missing: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Of the places that are gone, those that no act of retention declares; nothing where all are.
+    """Of the places that are gone, those that no act of retention and no successor declares.
 
     What is gone must be what one of the two newest acts says: the newest may not be carried out yet.
     Only acts whose actor was verified count: nobody declares away what somebody without the key deleted.
@@ -175,15 +180,20 @@ def is_declared(connection: Connection, missing: Sequence[tuple[int, int]]) -> b
 
 
 def _acts(connection: Connection) -> list[dict[str, Any]]:
-    """The two newest acts of retention, the newest first."""
+    """The two newest acts that let events go, or declare a loss; the newest first."""
     rows = connection.execute(
         "SELECT entry FROM vallum.audit_leaf WHERE op IS NULL AND entry IS NOT NULL"
-        ' AND entry LIKE \'%"kind":"retention"%\' ORDER BY index DESC'
+        ' AND (entry LIKE \'%"kind":"retention"%\' OR entry LIKE \'%"kind":"succession"%\')'
+        " ORDER BY index DESC"
     )
     found: list[dict[str, Any]] = []
     for (entry,) in rows:
         content = json.loads(entry)
-        if content["kind"] == "retention" and content["actor"].get("verified"):
+        who = content["actor"]
+        # A successor's first entry is the sequencer's own word.
+        if who.get("verified") and (
+            content["kind"] == "retention" or (content["kind"] == "succession" and who.get("sequencer"))
+        ):
             found.append(content["detail"])
         if len(found) == 2:
             break

@@ -8,18 +8,17 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from vallum.audit import Sequencer
-from vallum.audit.anchors import read_anchors
 from vallum.audit.erasure import erasable, plan_restoration, restore
 from vallum.audit.erasure import erase as erase_values
 from vallum.audit.errors import AuditRefused
 from vallum.audit.retention import carry_out, declare, plan_retention
 from vallum.audit.tables import find_table
-from vallum.cli.audit.common import Folder, Yes, ask, clock, moment, opened
+from vallum.cli.audit.common import Folder, Yes, ask, clock, moment, opened, turn
 from vallum.cli.audit.reading import record_of
 from vallum.cli.options import command, examples
 from vallum.cli.shell import Shell
 from vallum.cli.tables import plain
+from vallum.facade.audit import Audit
 
 __all__ = ["register"]
 
@@ -75,7 +74,7 @@ def retention(
         if plan.count:
             ask(shell, "Go on?", yes=yes)
             declare(connection, plan, archive, audit.hand, progress=shell.progress)
-            _sequence(audit.dsn, audit.home)
+            _sequence(audit)
             carry_out(connection, plan)
     if shell.json:
         shell.write({"events": plan.count, "archive": str(archive) if plan.count else None})
@@ -83,20 +82,14 @@ def retention(
         shell.show(Text(f"✔ {plan.count:,} events are gone, as the log declares", style="green"))
 
 
-def _sequence(dsn: str, home: object) -> None:
+def _sequence(audit: Audit) -> None:
     """One turn, where no sequencer is at work; else it takes its own turns, and is waited for."""
     from time import sleep
 
-    from vallum.audit.state import Home
-    from vallum.postgres import connect
-
-    if not isinstance(home, Home):
-        raise TypeError
     try:
-        with Sequencer(dsn, home, anchors=read_anchors(home), clock=clock).running() as worker:
-            worker.step()
+        turn(audit)
     except AuditRefused:
-        with connect(dsn, autocommit=True) as connection:
+        with audit.connection() as connection:
             for _ in range(100):
                 row = connection.execute(
                     "SELECT count(*) FROM vallum.audit_inbox WHERE kind = 'retention'"
