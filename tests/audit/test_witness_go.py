@@ -76,8 +76,8 @@ def _forge(log: Trail) -> None:
 def test_our_witness_serves_a_log_of_another_hand(program: Path, tmp_path: Path) -> None:
     """It cosigns what continues, says what it knows to who does not, and refuses another history."""
     signer = Signer("witness.example/w1", Ed25519PrivateKey.generate(), COSIGNATURE)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([program, "log"], text=True, **pipes) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([program, "log"], text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
