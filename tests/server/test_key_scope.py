@@ -125,6 +125,7 @@ def _beyond(order: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("name", sorted(_beyond({"id": 1, "order_line": [1], "partner_id": [1]})))
+@pytest.mark.attacks("keys: reaching beyond their models")
 def test_key_reaches_no_other_model_through_relations(
     name: str, client: httpx.Client, marie: httpx.Client, order: dict[str, Any]
 ) -> None:
