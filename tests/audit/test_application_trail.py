@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
+from sqlalchemy.ext.asyncio import async_sessionmaker
 
 import vallum
 from examples.trading import generate
 from examples.trading import models as m
+from tests.support.asynchronous import async_engine
 from tests.support.company import METADATA, POLICY
 from vallum.audit import KeyRefused, Sequencer
 from vallum.audit.search import Wanted
@@ -225,6 +228,27 @@ def test_read_of_a_sensitive_table_by_a_guarded_session_is_recorded(kept: Kept) 
     told = _reads(kept)
     assert [(e["table"], e["detail"]["fields"]) for e in told] == [("hr.employee", ["salary"])] * 3
     assert {e["detail"]["method"] for e in told} == {"session"}
+
+
+def test_asynchronous_guarded_session_tells_what_the_synchronous_one_tells(kept: Kept) -> None:
+    """Refusals once, and reads of sensitive tables."""
+
+    async def run() -> None:
+        async with async_engine(kept.audit.dsn) as engine:
+            guard = kept.opened.guard(async_sessionmaker(engine))
+            async with guard("marie") as session:
+                with pytest.raises(AccessDenied):
+                    await session.scalars(sa.select(m.Employee.salary))
+            async with guard("helene") as session:
+                await session.execute(sa.select(m.Employee.salary).limit(1))
+
+    asyncio.run(run())
+    with Sequencer(kept.audit.dsn, kept.audit.home).running() as worker:
+        worker.step()
+    start = kept.seen[0]
+    found = kept.audit.search(Wanted(start=start), limit=None, newest_first=False)
+    told = [(e.content["kind"], e.content["actor"]["login"]) for e in found]
+    assert told == [("refusal", "marie"), ("sensitive-read", "helene")]
 
 
 def test_what_cannot_be_recorded_is_not_given_and_a_refusal_stays_one(
