@@ -210,6 +210,11 @@ class Application:
     def _new_access(self, actor: Actor) -> ActorAccess:
         return ActorAccess(self.policy, self.schema, actor, self.context(actor), self.lowering, self.named)
 
+    @property
+    def epoch(self) -> int:
+        """How often what was kept of the actors was dropped."""
+        return self._epoch
+
     def forget(self) -> None:
         """Drop what was kept of the actors: records that rules read are read anew."""
         with self._lock:

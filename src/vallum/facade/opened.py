@@ -121,9 +121,9 @@ class Vallum:
     ) -> Guard:
         """Sessions of one's own SQLAlchemy models that obey the policy: `guarded("marie")` makes one.
 
-        `factory`: a `sessionmaker`, `scoped_session` or engine. `allow`: statements that run as they
-        are, by name. `tables`: tables that no policy covers and everyone may use. `functions`: functions
-        of the database that see nothing but their arguments.
+        `factory`: a `sessionmaker`, `scoped_session` or engine, or the asynchronous one of them. `allow`:
+        statements that run as they are, by name. `tables`: tables that no policy covers and everyone may
+        use. `functions`: functions of the database that see nothing but their arguments.
 
         Raises: SettingsError.
         """

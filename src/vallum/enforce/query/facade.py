@@ -21,17 +21,19 @@ __all__ = ["Query"]
 
 
 class Query:
-    """What one actor finds and reads; None stands for the superuser.
+    """What one actor finds and reads; None stands for the superuser. `only`: see `Eyes`.
 
     Rights, record rules and field groups hold in every part of every statement.
     Every method raises: UnknownModel, AccessDenied, UnknownField, MalformedDomain and its
     kin, UnsupportedDomain (what is asked for lives in code), ConnectionFailed.
     """
 
-    def __init__(self, application: Application, actor: Actor | None) -> None:
+    def __init__(
+        self, application: Application, actor: Actor | None, only: frozenset[str] | None = None
+    ) -> None:
         self.application = application
         self.actor = actor
-        self._eyes = Eyes(application, actor)
+        self._eyes = Eyes(application, actor, only)
 
     def where(self, model: Model, domain: Any, *, active_test: bool = True) -> Filter:
         """The filter of a search of the model, over its root row."""
