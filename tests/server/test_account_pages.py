@@ -206,6 +206,32 @@ def test_cookie_before_the_second_factor_is_no_session(
     assert browser.cookies["__Host-vallum"] != step
 
 
+def test_page_that_was_wanted_opens_after_the_second_factor(
+    installation: Installation, browser: httpx.Client
+) -> None:
+    """It is carried through the steps, and leads to no other place."""
+    from vallum.identity import Client
+
+    account = installation.person("page-wanted")
+    factors, now = installation.identity.factors, installation.identity.base.now
+    new = factors.begin_totp(account)
+    app = pyotp.TOTP(new.secret)
+    factors.finish_totp(account, new.ticket, app.at(now()), Client(address="192.0.2.1"))
+    codes = factors.new_recovery_codes(account, Client(address="192.0.2.1"))
+    for code, wanted, target in (
+        (codes[0], "/account/requests", "/account/requests"),
+        (codes[1], "//evil.example", "/account/security"),
+    ):
+        location = sign_in(browser, "page-wanted", next=wanted).headers["location"]
+        page = browser.get(location)
+        wrong = post(browser, "/account/factor", {"code": "000000", "next": wanted}, at=location)
+        assert wrong.status_code == 401
+        shown = re.search(r'name="next" value="([^"]*)"', page.text)
+        assert shown is not None
+        done = post(browser, "/account/factor", {"code": code, "next": shown[1]}, at=location)
+        assert done.headers["location"] == target
+
+
 @pytest.mark.asvs("8.2.1", "8.2.2", "8.3.1")
 @pytest.mark.parametrize("path", ["/account/users", "/account/users/1", "/account/keys"])
 def test_pages_of_administrators_are_for_them(

@@ -43,13 +43,17 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Who is signed in: what the server needs to open a session."""
+    """Who is signed in: what the server needs to open a session.
+
+    `session_id`: the session for which they have proven to be there still.
+    """
 
     account: Account
     provider_id: str
     identity: Identity
     return_to: str
     created: bool = False
+    session_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
