@@ -300,6 +300,47 @@ def test_password_of_an_account_works_over_the_api_until_it_is_shut(installation
         assert "error" in installation.server.rpc(client, "object", "execute_kw", *args)
 
 
+@pytest.mark.parametrize("name", ["their-own-name", "THEIR-own-name"])
+def test_account_called_otherwise_than_its_user_signs_in_over_the_api(
+    installation: Installation, name: str
+) -> None:
+    """By the name of the account, which is the one that goes with the password; the user's is nobody's."""
+    if installation.identity.base.accounts.by_login(name) is None:
+        installation.person("their-own-name", user_id=9)
+    user = 9
+    database = installation.server.database
+
+    def ask(client: httpx.Client, service: str, method: str, *args: Any) -> Any:
+        return installation.server.rpc(client, service, method, database, *args)
+
+    with installation.server.client() as client:
+        assert ask(client, "common", "authenticate", name, GOOD, {})["result"] == user
+        assert ask(client, "common", "authenticate", name, "wrong-horse-battery", {})["result"] is False
+        call: tuple[Any, ...] = ("crm.lead", "search", [[]])
+        assert "result" in ask(client, "object", "execute_kw", user, GOOD, *call)
+        assert "error" in ask(client, "object", "execute_kw", user, "wrong-horse-battery", *call)
+        assert "error" in ask(client, "object", "execute_kw", 6, GOOD, *call)
+
+
+def test_key_signs_in_under_the_names_of_its_user_alone(
+    installation: Installation, browser: httpx.Client
+) -> None:
+    """The user's own, or an account's that is tied to it; any other one is refused."""
+    service, headers = _key(installation, "named-service", 10)
+    key = headers["authorization"].removeprefix("Bearer ")
+    database = installation.server.database
+    with installation.server.client() as client:
+
+        def sign_in(name: str) -> object:
+            return installation.server.rpc(client, "common", "authenticate", database, name, key, {})[
+                "result"
+            ]
+
+        assert sign_in("named-service") == service.user_id
+        assert sign_in("admin") is False
+        assert sign_in("nobody") is False
+
+
 def _key(installation: Installation, login: str, user_id: int) -> tuple[Any, dict[str, str]]:
     identity = installation.identity
     service = identity.create_account(login, by=None, kind="service", user_id=user_id)

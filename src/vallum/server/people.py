@@ -22,13 +22,14 @@ from vallum.identity import (
     Refusal,
     open_identity,
 )
+from vallum.identity.account import FOREIGN
 from vallum.identity.memberships import overlay
 from vallum.identity.odoo import OdooAuthenticator
 from vallum.identity.outbox import smtp_sender
 from vallum.identity.passwords.engine import Apart
 from vallum.identity.saml.keys import key_file
 from vallum.kernel import Clock, Settings
-from vallum.policy import Directory, Policy
+from vallum.policy import Directory, Policy, User
 from vallum.postgres import Database
 from vallum.server.sso.parts import SignOn
 
@@ -85,6 +86,14 @@ class People:
     def sign_on(self) -> SignOn:
         """Signing in elsewhere, and directories."""
         return SignOn(self.identity, key_file(self._settings), self._settings.data_dir / "provider-secrets")
+
+    def login_of(self, user: User) -> str:
+        """The name that goes with a user's password: that of their account, where it is kept here.
+
+        Raises: ConnectionFailed.
+        """
+        account = self.identity.base.accounts.by_user(user.id)
+        return user.login if account is None or account.source == FOREIGN else account.login
 
     def told(self, event: str, client: Client, details: Mapping[str, Any]) -> None:
         """Record how signing in to the API went, where nobody else has: each proof once a process.
