@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final
@@ -145,7 +146,15 @@ class People:
         """Stop, soon."""
         self._done.set()
         self._thread.join(5)
+        with suppress(Exception):
+            # The store may be gone already.
+            self._flush_refusals(end=True)
         self.identity.close()
+
+    def _flush_refusals(self, *, end: bool = False) -> None:
+        # Where nobody has signed in elsewhere yet, there is nothing to make it for.
+        if "sign_on" in self.__dict__:
+            self.sign_on.refusals.flush(end=end)
 
     def _keep_house(self) -> None:
         base, turn = self.identity.base, 0
@@ -156,6 +165,7 @@ class People:
             try:
                 if send is not None:
                     base.outbox.deliver(send, base.now())
+                self._flush_refusals()
                 if turn % _SWEEP == 0:
                     self.identity.sweep()
             except Exception as error:

@@ -52,14 +52,16 @@ def signed_in(sso: Sso, typed: Mapping[str, str], back: str = "", account_id: in
     known = base.devices.known(sso.page.cookies.device, account.id if account else 0, sso.page.now)
     counters = password_counters(base.settings.lockout, login_key(login), sso.request.client.address, known)
     reservation = base.attempts.reserve("password", counters, sso.page.now)
-    if not reservation.is_open:
-        raise SignInRefused("there were too many attempts", reason="locked", fix="wait a quarter of an hour")
     try:
+        if not reservation.is_open:
+            raise SignInRefused(
+                "there were too many attempts", reason="locked", fix="wait a quarter of an hour"
+            )
         signed = sso.on.ldap.sign_in(
             sso.id, login, typed.get("password", ""), return_to=back, account_id=account_id
         )
     except SignInRefused as error:
-        base.record("sso.refused", account, client=sso.request.client, by=sso.id, reason=error.reason)
+        sso.on.refusals.tell(error, sso.request.client, sso.id, account=account, kind="password")
         raise
     except ProviderUnavailable:
         # Nobody has guessed anything.

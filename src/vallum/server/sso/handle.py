@@ -96,6 +96,7 @@ def back_channel(sso: Sso) -> Response:
     try:
         ended = sso.on.oidc.back_channel(sso.id, fields.get("logout_token", ""))
     except VallumError as error:
+        sso.on.refusals.tell(error, sso.request.client, sso.id)
         return json_response({"error": "invalid_request", "error_description": error.what}, status=400)
     return json_response({}, note={"sessions_ended": ended})
 
@@ -155,21 +156,31 @@ def _later(sso: Sso, wait: float) -> Response:
 
 def _refused(sso: Sso, error: VallumError) -> Response:
     reason = getattr(error, "reason", error.code)
-    sso.on.identity.base.record("sso.refused", None, client=sso.request.client, by=sso.id, reason=reason)
+    sso.on.refusals.tell(error, sso.request.client, sso.id)
     _remember(sso, error)
     status = HTTPStatus.FORBIDDEN
     if isinstance(error, NoSuchProvider):
         status = HTTPStatus.NOT_FOUND
     elif isinstance(error, ProviderUnavailable | ConnectionFailed):
         status = HTTPStatus.SERVICE_UNAVAILABLE
-    shown = error if not isinstance(error, ConnectionFailed) else ConnectionFailed("try again in a moment")
-    if isinstance(error, SettingsError):
-        # Where keys and secrets are kept is nobody's business who only wants to sign in.
+    shown: VallumError = error
+    if isinstance(error, ConnectionFailed):
+        shown = ConnectionFailed("try again in a moment")
+    elif isinstance(error, SettingsError | ProviderMisconfigured):
+        # What is wrong with keys, secrets and providers is nobody's business who only wants to sign in.
         shown = ProviderMisconfigured("this server is not set up to sign you in there", fix=ASK)
     title = "You are not signed in"
     if sso.page.session is not None or reason == "other-account":
         title = "It was not confirmed that it is you"
-    return sso.page.show("message.html", status=status, title=title, text=shown.what, fix=shown.fix)
+    # By the reference an administrator finds in the trail what was behind it.
+    return sso.page.show(
+        "message.html",
+        status=status,
+        title=title,
+        text=shown.what,
+        fix=shown.fix,
+        reference=sso.request.client.request_id,
+    )
 
 
 def _remember(sso: Sso, error: VallumError) -> None:
