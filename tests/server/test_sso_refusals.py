@@ -64,7 +64,7 @@ def test_minute_that_follows_tells_of_the_one_before(world: World) -> None:
 @pytest.mark.slow
 @pytest.mark.asvs("16.5.1")
 def test_providers_text_is_for_administrators_alone(federation: Federation, visitor: Visitor) -> None:
-    """A stranger reads our words and a reference; by it the trail has theirs, cleaned, and so has the command."""
+    """A stranger reads our words and a reference; the command has theirs, cleaned and bounded."""
     federation.openid()
     start = visitor.here.get("/sso/one/start").headers["location"]
     state = re.findall(r"[?&]state=([^&]+)", start)[0]
