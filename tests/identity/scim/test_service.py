@@ -72,8 +72,8 @@ def test_who_has_left_is_shut_again_by_saying_it_again(corp: Directory) -> None:
 
 
 def test_who_comes_back_is_the_same_account(corp: Directory) -> None:
-    """By PATCH, and also after DELETE and a new POST."""
-    person = corp.add("marie")
+    """By PATCH, and also after DELETE and a new POST, under whatever name: the directory's own id says so."""
+    person = corp.add("marie", externalId="m-1")
     account, _ = corp.account("marie")
     path = f"/Users/{person['id']}"
     corp.patch(path, *LEAVING["okta"])
@@ -81,19 +81,71 @@ def test_who_comes_back_is_the_same_account(corp: Directory) -> None:
     assert corp.account("marie") == (account, True)
     corp.ask("DELETE", path)
     assert corp.ask("GET", path).status == 404
-    again = corp.add("marie")
+    again = corp.add("marie.curie", externalId="m-1")
     assert again["id"] != person["id"]
+    assert corp.account("marie.curie") == (account, True)
+
+
+def test_name_that_is_given_to_somebody_new_brings_them_nothing(corp: Directory) -> None:
+    """Whoever has another id is another person, whether the first one has left, was removed, or is called anew."""
+    person = corp.add("marie", externalId="m-1")
+    account, _ = corp.account("marie")
+    new = {"schemas": [USER], "userName": "marie", "externalId": "m-2"}
+    answer = corp.ask("POST", "/Users", new)
+    assert scim_type(answer) == (409, "uniqueness")
+    corp.ask("DELETE", f"/Users/{person['id']}")
+    for sent in (new, {**new, "userName": "MARIE"}, {**new, "externalId": None}):
+        answer = corp.ask("POST", "/Users", sent)
+        assert scim_type(answer) == (409, "uniqueness")
+        assert "externalId" in (answer.body or {})["detail"]
+        assert corp.account("marie") == (account, False)
+    # Called otherwise, the first one leaves the name to who comes after.
+    again = corp.add("marie.curie", externalId="m-1")
+    assert corp.account("marie.curie") == (account, True)
+    corp.add("marie", externalId="m-2")
+    assert corp.account("marie")[0] != account
+    # An id is nobody else's, also by a change.
+    path = f"/Users/{again['id']}"
+    taken = corp.patch(path, {"op": "replace", "path": "externalId", "value": "m-2"})
+    assert scim_type(taken) == (409, "uniqueness")
+    assert corp.patch(path, {"op": "replace", "path": "externalId", "value": "m-3"}).status == 200
+    corp.ask("DELETE", path)
+    corp.add("third", externalId="m-1")
+    assert corp.account("third")[0] != account
+
+
+def test_id_that_a_directory_leaves_out_later_is_not_forgotten(corp: Directory) -> None:
+    """Nobody gets an account by a name because its id was taken away before."""
+    person = corp.add("marie", externalId="m-1")
+    path = f"/Users/{person['id']}"
+    corp.body("PUT", path, {"schemas": [USER], "userName": "marie"})
+    corp.ask("DELETE", path)
+    assert scim_type(corp.ask("POST", "/Users", {"schemas": [USER], "userName": "marie"}))[0] == 409
+    account, _ = corp.account("marie")
+    corp.add("marie", externalId="m-1")
+    assert corp.account("marie") == (account, True)
+
+
+def test_person_without_an_id_comes_back_by_an_administrators_word(corp: Directory) -> None:
+    """A name alone does not say whether it is still the same person."""
+    corp.ask("DELETE", f"/Users/{corp.add('marie')['id']}")
+    answer = corp.ask("POST", "/Users", {"schemas": [USER], "userName": "marie"})
+    assert scim_type(answer) == (409, "uniqueness")
+    assert "vallum user activate" in (answer.body or {})["detail"]
+    account, _ = corp.account("marie")
+    corp.store.rows("UPDATE plain_account SET active = true WHERE id = %s", (account,))
+    corp.add("marie")
     assert corp.account("marie") == (account, True)
 
 
 def test_who_was_deleted_signs_in_no_more_to_who_comes_after(corp: Directory) -> None:
-    """The directory may give the name to somebody else: what was linked by then is linked no more."""
-    path = f"/Users/{corp.add('marie')['id']}"
+    """The account comes back, and is linked to nobody: the directory may have a new person under the id."""
+    path = f"/Users/{corp.add('marie', externalId='m-9')['id']}"
     account, _ = corp.account("marie")
     with corp.store.transaction() as tx:
         link(tx, Link("corp", "https://id.example.com", "m-1", account), corp.clock.now())
     corp.ask("DELETE", path)
-    corp.add("marie")
+    corp.add("marie", externalId="m-9")
     assert corp.account("marie") == (account, True)
     with corp.store.transaction() as tx:
         assert find_link(tx, "corp", "https://id.example.com", "m-1") is None

@@ -164,7 +164,9 @@ def join(
 
 def _look_up(tx: Transaction, accounts: Accounts, provider: Provider, identity: Identity) -> Known:
     linked = store.find_link(tx, provider.id, identity.issuer, identity.subject)
-    provisioned = store.provisioned(tx, provider.id, identity.match) if identity.match else None
+    provisioned = None
+    if identity.match:
+        provisioned = store.provisioned(tx, provider.id, identity.match, identity.subject)
     email = identity.person.email
     account = accounts.find(tx, linked) if linked is not None else None
     if linked is not None and account is None:
