@@ -41,7 +41,10 @@ def check_domain(provider: Provider, person: Person) -> None:
 
 
 def keep_external(tx: Transaction, provider_id: str, account_id: int, external: str | None) -> None:
-    """Remember the directory's id of an account; one that it leaves out stays. Raises: UniquenessException."""
+    """Remember the directory's id of an account; one that it leaves out stays.
+
+    Raises: UniquenessException.
+    """
     if external is None:
         return
     owner = _owner(tx, provider_id, external)

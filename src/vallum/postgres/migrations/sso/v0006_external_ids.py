@@ -1,4 +1,4 @@
-"""Which account a directory's own id for somebody belongs to, for good: also after the directory has removed them."""
+"""Which account a directory's own id for somebody belongs to, for good, also after a removal."""
 
 from alembic import op
 
