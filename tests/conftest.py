@@ -24,7 +24,7 @@ NEEDS_POSTGRES = frozenset({"pg_server", "pg_dsn", "company", "odoo18", "odoo19"
 NEEDS_ODOO = frozenset({"odoo18", "odoo19"})
 
 # Programs that are run in environments of their own.
-collect_ignore = ["support/pysaml.py"]
+collect_ignore = ["support/moto_store.py", "support/pysaml.py"]
 
 _numbers = count(1)
 

@@ -45,7 +45,7 @@ _SEPARATOR: Final = "\x1f"
 _LIMIT: Final = 200
 _RESERVED: Final = frozenset(
     {"alarm", "row", "create", "write", "unlink", "truncate", "baseline"}
-    | {"audit-enabled", "audit-disabled", "retention", "erasure"}
+    | {"audit-enabled", "audit-disabled", "retention", "erasure", "succession"}
 )
 
 

@@ -165,7 +165,7 @@ def _database(event: Waiting) -> dict[str, Any]:
 
 
 def make_entry(kind: str, detail: Mapping[str, Json], at: datetime, relation: str | None = None) -> Entry:
-    """An entry that the sequencer itself writes: an alarm, and nothing else."""
+    """An entry of the log's own: an alarm of the sequencer, or the first of a successor."""
     content: dict[str, Json] = {
         "actor": {"sequencer": True, "verified": True},
         "at": instant(at),

@@ -97,7 +97,7 @@ def _waiting(connection: Connection, now: datetime, late: timedelta) -> list[Pro
 def _alarms(connection: Connection) -> list[Problem]:
     rows = connection.execute(
         "SELECT index, (entry::json -> 'detail')::text FROM vallum.audit_leaf WHERE actor = 'sequencer'"
-        " AND entry IS NOT NULL ORDER BY index DESC LIMIT 100"
+        " AND entry IS NOT NULL AND entry::json ->> 'kind' = 'alarm' ORDER BY index DESC LIMIT 100"
     )
     found = []
     for index, text in rows:

@@ -17,6 +17,7 @@ from vallum.enforce.session.compiler import Rules, StatementCache, guarded_diale
 from vallum.enforce.session.criteria import Criteria
 from vallum.enforce.session.loading import Hidden
 from vallum.enforce.session.writes import Writes
+from vallum.enforce.telling import telling
 from vallum.kernel import AccessDenied
 
 __all__ = ["GuardedConnection", "GuardedEngine", "Seen"]
@@ -31,19 +32,47 @@ class GuardedConnection(Connection):
     engine: GuardedEngine
 
     def execute(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
+        criteria = self.engine.vallum_writes.criteria
+        return telling(
+            criteria.application,
+            criteria.actor,
+            "execute",
+            lambda: self._execute(statement, parameters, execution_options),
+        )
+
+    def _execute(self, statement: Any, parameters: Any, execution_options: Any) -> Any:
         found = statement
         if isinstance(found, lambdas.LambdaElement):
             found = found._resolved
         if isinstance(found, FromStatement):
             found = found.element
         if isinstance(found, (*_READS, *_SAVEPOINTS)):
-            return self.run(statement, parameters, execution_options)
+            return self._watched(self.run(statement, parameters, execution_options))
         if isinstance(statement, sa.Insert | sa.Update | sa.Delete):
             return self.engine.vallum_writes.run(self, statement, parameters, execution_options)
         raise AccessDenied(
             f"a guarded session runs no `{type(statement).__name__}`",
             fix="allow the statement by name: `guard(…, allow={…})`",
         )
+
+    def _watched(self, result: Any) -> Any:
+        """Tell whoever watches a model whose table was read, before a row is given away."""
+        criteria = self.engine.vallum_writes.criteria
+        application = criteria.application
+        if not application.watchers or not application.watched:
+            return result
+        read: dict[str, set[str]] = getattr(result.context.compiled, "vallum_read", {})
+        try:
+            for table, columns in sorted(read.items()):
+                model = criteria.tables.models.get(table)
+                if model is not None and model.name in application.watched:
+                    detail = {"method": "session", "fields": sorted(columns - {"id"})}
+                    for watcher in application.watchers:
+                        watcher(criteria.actor, model.name, detail, ())
+        except BaseException:
+            result.close()
+            raise
+        return result
 
     def scalar(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
         return self.execute(statement, parameters, execution_options=execution_options).scalar()

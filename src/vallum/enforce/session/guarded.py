@@ -6,7 +6,7 @@ a refusal that somebody's handler has caught.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from vallum.enforce.session.connection import GuardedEngine
 from vallum.enforce.session.loading import Hidden, Hide, shut
 from vallum.enforce.session.writes import Writes
+from vallum.enforce.telling import telling
 from vallum.kernel import AccessDenied
 
 __all__ = ["GuardedSession", "session_class"]
@@ -32,12 +33,30 @@ class GuardedSession(Session):
     vallum_hidden: Hidden
     vallum_allow: Mapping[str, str]
 
+    def execute(self, *args: Any, **kw: Any) -> Any:
+        return self._told("execute", super().execute, *args, **kw)
+
+    def scalar(self, *args: Any, **kw: Any) -> Any:
+        return self._told("scalar", super().scalar, *args, **kw)
+
+    def scalars(self, *args: Any, **kw: Any) -> Any:
+        return self._told("scalars", super().scalars, *args, **kw)
+
+    def get(self, *args: Any, **kw: Any) -> Any:
+        return self._told("get", super().get, *args, **kw)
+
+    def _told(self, method: str, work: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        """Do it, and tell where that is refused."""
+        criteria = self.vallum_writes.criteria
+        return telling(criteria.application, criteria.actor, method, lambda: work(*args, **kw))
+
     def named(self, name: str, **values: Any) -> sa.Result[Any]:
         """Run the statement that was allowed under this name, unfiltered, with these values bound.
 
         Raises: AccessDenied.
         """
-        return self.execute(self.vallum_allowed(name), values)
+        found: sa.Result[Any] = self.execute(self.vallum_allowed(name), values)
+        return found
 
     def vallum_allowed(self, name: str) -> sa.TextClause:
         """The statement that was allowed under this name. Raises: AccessDenied."""
@@ -65,7 +84,7 @@ class GuardedSession(Session):
         writes, before = self.vallum_writes, self.vallum_writes.flushing
         writes.flushing = True
         try:
-            super().flush(objects)
+            self._told("flush", super().flush, objects)
         finally:
             writes.flushing = before
         writes.check_refusal()
