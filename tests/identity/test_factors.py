@@ -513,7 +513,7 @@ def test_passkey_of_a_shut_account_opens_nothing(world: World) -> None:
     world.person("paul")
     token = world.sign_in("paul").token
     ticket, options = world.identity.sign_in.ask_passkey()
-    assert world.identity.sign_in.confirm_passkey(token, ticket, device.show(options), client()) is None
+    assert world.identity.confirming.passkey(token, ticket, device.show(options), client()) is None
     world.identity.deactivate(marie, by=None)
     ticket, options = world.identity.sign_in.ask_passkey()
     with pytest.raises(FactorRefused):

@@ -121,14 +121,14 @@ def test_sensitive_act_needs_fresh_credentials(world: World) -> None:
     """Ten minutes after signing in they are asked for again; then the session has a new token."""
     world.person()
     token = world.sign_in().token
-    sessions, sign_in = world.identity.base.sessions, world.identity.sign_in
+    sessions, confirming = world.identity.base.sessions, world.identity.confirming
     world.go_on(minutes=11)
     session = sessions.check(token, world.clock.now())
     assert session is not None
     with pytest.raises(FreshSignInNeeded):
         sessions.require_fresh(session, world.clock.now())
-    assert sign_in.confirm(token, client(), password="wrong-horse-battery") is None
-    fresh = sign_in.confirm(token, client(), password=GOOD)
+    assert confirming.password(token, client(), password="wrong-horse-battery") is None
+    fresh = confirming.password(token, client(), password=GOOD)
     assert fresh is not None
     assert not _alive(world, token)
     renewed = sessions.check(fresh, world.clock.now())
@@ -141,9 +141,9 @@ def test_confirming_needs_the_second_factor_as_well(world: World) -> None:
     account = world.person()
     token = world.sign_in().token
     app = world.totp(account)
-    assert world.identity.sign_in.confirm(token, client(), password=GOOD) is None
+    assert world.identity.confirming.password(token, client(), password=GOOD) is None
     code = app.at(world.clock.now())
-    assert world.identity.sign_in.confirm(token, client(), password=GOOD, code=code) is not None
+    assert world.identity.confirming.password(token, client(), password=GOOD, code=code) is not None
 
 
 def test_confirming_with_somebody_elses_password_fails(world: World) -> None:
@@ -151,7 +151,7 @@ def test_confirming_with_somebody_elses_password_fails(world: World) -> None:
     world.person()
     world.person("paul", password="quite-another-secret")
     token = world.sign_in().token
-    assert world.identity.sign_in.confirm(token, client(), password="quite-another-secret") is None
+    assert world.identity.confirming.password(token, client(), password="quite-another-secret") is None
 
 
 def test_known_device_confirms_while_the_account_is_attacked(world: World) -> None:
@@ -160,7 +160,7 @@ def test_known_device_confirms_while_the_account_is_attacked(world: World) -> No
     signed = world.sign_in()
     for number in range(6):
         world.identity.sign_in.password("marie", "wrong-horse-battery", client(f"198.51.{number}.7"))
-    confirm = world.identity.sign_in.confirm
+    confirm = world.identity.confirming.password
     assert confirm(signed.token, client(), password=GOOD) is None
     assert confirm(signed.token, client(), password=GOOD, device=signed.device) is not None
 

@@ -183,3 +183,28 @@ def test_odd_logins_are_unknown_quietly(world: World, login: str) -> None:
     if login != "ma rie":
         with pytest.raises(SettingsError):
             world.identity.create_account(login, by=None)
+
+
+@pytest.mark.asvs("6.8.4", "7.5.1")
+def test_session_is_no_fresher_than_the_provider_says(world: World) -> None:
+    """Who comes in silently, by a session at the provider, has shown nothing; a factor shown here counts."""
+    account = world.person(password=None)
+    earlier = world.clock.now() - timedelta(hours=1)
+    sign_in, sessions = world.identity.sign_in, world.identity.base.sessions
+
+    def enter() -> SignedIn | Step | Refused:
+        return sign_in.external(account, client(), provider="one", methods=["sso"], authenticated=earlier)
+
+    signed = enter()
+    assert isinstance(signed, SignedIn)
+    session = sessions.check(signed.token, world.clock.now())
+    assert session is not None
+    assert session.fresh == earlier
+    app = world.totp(account)
+    step = enter()
+    assert isinstance(step, Step)
+    shown = sign_in.code(step.ticket, app.at(world.clock.now()), client())
+    assert isinstance(shown, SignedIn)
+    session = sessions.check(shown.token, world.clock.now())
+    assert session is not None
+    assert session.fresh == world.clock.now()

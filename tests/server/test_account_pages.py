@@ -211,6 +211,32 @@ def test_cookie_before_the_second_factor_is_no_session(
     assert browser.cookies["__Host-vallum"] != step
 
 
+def test_page_that_was_wanted_opens_after_the_second_factor(
+    installation: Installation, browser: httpx.Client
+) -> None:
+    """It is carried through the steps, and leads to no other place."""
+    from vallum.identity import Client
+
+    account = installation.person("page-wanted")
+    factors, now = installation.identity.factors, installation.identity.base.now
+    new = factors.begin_totp(account)
+    app = pyotp.TOTP(new.secret)
+    factors.finish_totp(account, new.ticket, app.at(now()), Client(address="192.0.2.1"))
+    codes = factors.new_recovery_codes(account, Client(address="192.0.2.1"))
+    for code, wanted, target in (
+        (codes[0], "/account/requests", "/account/requests"),
+        (codes[1], "//evil.example", "/account/security"),
+    ):
+        location = sign_in(browser, "page-wanted", next=wanted).headers["location"]
+        page = browser.get(location)
+        wrong = post(browser, "/account/factor", {"code": "000000", "next": wanted}, at=location)
+        assert wrong.status_code == 401
+        shown = re.search(r'name="next" value="([^"]*)"', page.text)
+        assert shown is not None
+        done = post(browser, "/account/factor", {"code": code, "next": shown[1]}, at=location)
+        assert done.headers["location"] == target
+
+
 @pytest.mark.asvs("8.2.1", "8.2.2", "8.3.1")
 @pytest.mark.parametrize("path", ["/account/users", "/account/users/1", "/account/keys"])
 def test_pages_of_administrators_are_for_them(
@@ -277,6 +303,47 @@ def test_password_of_an_account_works_over_the_api_until_it_is_shut(installation
         assert "result" in installation.server.rpc(client, "object", "execute_kw", *args)
         installation.identity.deactivate(account, by=None)
         assert "error" in installation.server.rpc(client, "object", "execute_kw", *args)
+
+
+@pytest.mark.parametrize("name", ["their-own-name", "THEIR-own-name"])
+def test_account_called_otherwise_than_its_user_signs_in_over_the_api(
+    installation: Installation, name: str
+) -> None:
+    """By the name of the account, which is the one that goes with the password; the user's is nobody's."""
+    if installation.identity.base.accounts.by_login(name) is None:
+        installation.person("their-own-name", user_id=9)
+    user = 9
+    database = installation.server.database
+
+    def ask(client: httpx.Client, service: str, method: str, *args: Any) -> Any:
+        return installation.server.rpc(client, service, method, database, *args)
+
+    with installation.server.client() as client:
+        assert ask(client, "common", "authenticate", name, GOOD, {})["result"] == user
+        assert ask(client, "common", "authenticate", name, "wrong-horse-battery", {})["result"] is False
+        call: tuple[Any, ...] = ("crm.lead", "search", [[]])
+        assert "result" in ask(client, "object", "execute_kw", user, GOOD, *call)
+        assert "error" in ask(client, "object", "execute_kw", user, "wrong-horse-battery", *call)
+        assert "error" in ask(client, "object", "execute_kw", 6, GOOD, *call)
+
+
+def test_key_signs_in_under_the_names_of_its_user_alone(
+    installation: Installation, browser: httpx.Client
+) -> None:
+    """The user's own, or an account's that is tied to it; any other one is refused."""
+    service, headers = _key(installation, "named-service", 10)
+    key = headers["authorization"].removeprefix("Bearer ")
+    database = installation.server.database
+    with installation.server.client() as client:
+
+        def sign_in(name: str) -> object:
+            return installation.server.rpc(client, "common", "authenticate", database, name, key, {})[
+                "result"
+            ]
+
+        assert sign_in("named-service") == service.user_id
+        assert sign_in("admin") is False
+        assert sign_in("nobody") is False
 
 
 def _key(installation: Installation, login: str, user_id: int) -> tuple[Any, dict[str, str]]:

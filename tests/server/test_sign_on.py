@@ -154,6 +154,19 @@ def test_name_that_cannot_be_one_is_refused(federation: Federation) -> None:
             assert (made.status_code, made.json().get("scimType")) == (status, "invalidValue")
 
 
+def test_account_that_an_administrator_shut_stays_shut(federation: Federation) -> None:
+    """The directory may go on saying that somebody is there; it is answered, and opens nothing."""
+    federation.provider(kind="scim", id="people", label="People")
+    base = federation.identity.base
+    with federation.scim("people") as scim:
+        made = scim.post("/scim/v2/Users", json={"schemas": [USER], "userName": "shutmarie"}).json()
+        federation.identity.deactivate(base.accounts.find("shutmarie"), by=None)
+        for active in (False, True):
+            body = {"schemas": [USER], "userName": "shutmarie", "active": active}
+            assert scim.put(f"/scim/v2/Users/{made['id']}", json=body).status_code == 200
+    assert not base.accounts.find("shutmarie").active
+
+
 def test_provisioning_needs_a_token(federation: Federation, visitor: Visitor) -> None:
     """Nothing is told without one, and a session is none."""
     federation.provider(kind="scim", id="people", label="People")

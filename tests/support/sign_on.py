@@ -107,7 +107,11 @@ def federation(
     sign_certificate, sign_key = self_signed().write(keys, "signing")
     (keys / "secret").write_text(SECRET)
     store = pg_server.create_database(f"sign_on_{os.getpid()}")
-    settings = f'url = "{base}"\nhashing = {{memory = 7168, time = 1}}'
+    # All tests come from one address.
+    settings = (
+        f'url = "{base}"\nhashing = {{memory = 7168, time = 1}}\n'
+        "lockout = {address = {failures = 10000}, network = {failures = 10000}}"
+    )
     with ExitStack() as stack:
         listener = Listener()
         stack.callback(listener.close)

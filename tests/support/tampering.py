@@ -26,6 +26,7 @@ _TAMPERING: Final[Mapping[str, str]] = {
     "trigger on the inbox": "`coverage`: trigger-foreign",
     "search path of the writer": "changes nothing",
     "row removed beneath PostgreSQL": "`coverage --rows`: row-differs, with its last event",
+    "inbox written to by hand": "what is no event becomes an alarm, event-malformed, and stops nothing",
     "event deleted before it is sequenced": "an alarm in the log itself; `gaps`: events-missing",
     "transaction deleted before it is sequenced": "`coverage --rows`: row-differs",
     "tail truncated, database consistent": "`verify` alone passes; `--against`: size-below-anchor",

@@ -44,7 +44,8 @@ _KIND: Final = re.compile(r"[a-z][a-z-]{0,39}")
 _SEPARATOR: Final = "\x1f"
 _LIMIT: Final = 200
 _RESERVED: Final = frozenset(
-    {"alarm", "row", "audit-enabled", "audit-disabled", "retention", "erasure", "succession"}
+    {"alarm", "row", "create", "write", "unlink", "truncate", "baseline"}
+    | {"audit-enabled", "audit-disabled", "retention", "erasure", "succession"}
 )
 
 

@@ -33,10 +33,12 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 def list_(shell: Shell) -> None:
     """List the providers."""
     from vallum.identity.sso.providers import dump
+    from vallum.identity.sso.state import states
     from vallum.identity.sso.store import all_providers
 
     with sign_on(shell) as world, world.store.transaction() as tx:
-        found = [dump(provider) for provider in all_providers(tx)]
+        stand = {one.id: one.as_dict() for one in states(tx)}
+        found = [{**dump(one), "state": stand[one.id]} for one in all_providers(tx)]
     if shell.json:
         shell.write(found)
     else:
@@ -76,11 +78,17 @@ def update(
 @command
 def check(shell: Shell, id: Id) -> int:
     """Ask a provider what a sign-in would ask, and say what was found."""
+    from vallum.identity.sso.check import Finding
     from vallum.identity.sso.check import check as look
     from vallum.identity.sso.providers import parse
+    from vallum.identity.sso.state import state_of
 
     with sign_on(shell) as world:
         found = look(parse(_raw(world, id), where=id), world.clock)
+        with world.store.transaction() as tx:
+            last = state_of(tx, id)
+    if last.failure is not None:
+        found.append(Finding("last failure", True, f"{last.failure:%Y-%m-%d %H:%M} UTC: {last.told}"))
     shown = [{"what": one.what, "well": one.well, "found": one.found} for one in found]
     if shell.json:
         shell.write(shown)

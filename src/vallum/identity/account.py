@@ -13,9 +13,20 @@ from typing import Any, Final, Literal
 
 from vallum.kernel import SettingsError
 
-__all__ = ["COLUMNS", "Account", "Kind", "account_of", "checked_email", "checked_login", "login_key"]
+__all__ = [
+    "COLUMNS",
+    "FOREIGN",
+    "Account",
+    "Kind",
+    "account_of",
+    "checked_email",
+    "checked_login",
+    "login_key",
+]
 
 Kind = Literal["person", "service"]
+# Where the account of an Odoo's user comes from: its password stays there.
+FOREIGN: Final = "odoo"
 COLUMNS: Final = (
     "id, kind, login, name, email, user_id, source, active, break_glass, local_password, password_hash,"
     " password_set, factor_deadline, handle, created, last_sign_in"

@@ -106,6 +106,11 @@ class Accounts:
         rows = self._store.rows(_select("user_id = %s AND kind = 'person'"), (user_id,))
         return account_of(rows[0]) if rows else None
 
+    def logins_of(self, user_id: int) -> frozenset[str]:
+        """The logins of all accounts tied to a user of the application, services' too."""
+        rows = self._store.rows("SELECT login FROM vallum.account WHERE user_id = %s", (user_id,))
+        return frozenset(login for (login,) in rows)
+
     def by_email(self, email: str) -> list[Account]:
         """The accounts with that mail address: two at most, since more tell no more."""
         rows = self._store.rows(_select("lower(email) = lower(%s)") + " LIMIT 2", (email.strip(),))

@@ -16,6 +16,7 @@ from typing import Final
 from vallum.identity.accounts import Account, Kind
 from vallum.identity.authenticator import Client
 from vallum.identity.base import Base
+from vallum.identity.confirming import Confirming
 from vallum.identity.elevation import Elevations
 from vallum.identity.errors import AccountTaken, NotPermitted
 from vallum.identity.factors import Factors
@@ -57,6 +58,7 @@ class Identity:
         self.keys = Keys(base.store, base.settings.keys)
         self.elevations = Elevations(base)
         self.sign_in = SignIn(base, self.hasher, self.passwords, self.factors, self.keys)
+        self.confirming = Confirming(base, self.sign_in, self.factors)
 
     def close(self) -> None:
         """End the threads that hash. The store is the caller's."""

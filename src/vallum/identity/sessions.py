@@ -102,11 +102,13 @@ class Sessions:
         provider: str | None = None,
         provider_session: str | None = None,
         expires: datetime | None = None,
+        fresh: datetime | None = None,
         replaces: str | None = None,
     ) -> str:
         """A new session's token. The one in `replaces` ends; of too many, the oldest end.
 
-        `expires`: an end before the usual one, as an identity provider may ask for.
+        `expires`: an end before the usual one, as an identity provider may ask for; `fresh`: when it has seen
+        credentials, where that was before now.
         """
         if replaces:
             connection.execute(b"DELETE FROM vallum.session WHERE digest = %s", (digest(replaces),))
@@ -121,7 +123,7 @@ class Sessions:
                 account_id,
                 now,
                 now,
-                now,
+                min(now, fresh) if fresh else now,
                 min(end, expires) if expires else end,
                 list(methods),
                 address_of(client.address),

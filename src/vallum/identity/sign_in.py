@@ -15,9 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
-from vallum.identity.accounts import Account, login_key
+from vallum.identity.account import FOREIGN, Account, login_key
 from vallum.identity.attempts import Reservation, password_counters
 from vallum.identity.authenticator import Client, Refusal, Verdict
 from vallum.identity.base import Base
@@ -27,7 +26,7 @@ from vallum.identity.keys.keys import Keys
 from vallum.identity.passwords import Hasher, Passwords
 from vallum.identity.passwords.passwords import decoy
 from vallum.identity.sso.join import password_provider
-from vallum.identity.steps import PASSKEY, PASSWORD, Outcome, Refused, SignedIn, Step, Steps
+from vallum.identity.steps import PASSKEY, PASSWORD, Origin, Outcome, Refused, SignedIn, Step, Steps
 from vallum.identity.tickets import TicketKind
 from vallum.identity.tokens import new_token
 
@@ -41,10 +40,6 @@ class Checked:
     account: Account | None
     refusal: Refusal | None = None
     retry_after: float | None = None
-
-
-# Where the account of an Odoo's user comes from: its password stays there.
-FOREIGN: Final = "odoo"
 
 
 class SignIn:
@@ -200,13 +195,16 @@ class SignIn:
         methods: Sequence[str],
         provider_session: str | None = None,
         expires: datetime | None = None,
+        authenticated: datetime | None = None,
         device: str | None = None,
         replaces: str | None = None,
     ) -> Outcome:
-        """Begin with a provider's word. `methods`: how it asked; `mfa` among them where it asked for two."""
+        """Begin with a provider's word. `methods`: how it asked; `mfa` among them where it asked for two;
+        `authenticated`: when, where it says so: no session is fresher than that.
+        """
         if not account.active:
             return Refused(reason=Refusal.INACTIVE)
-        origin = (provider, provider_session, expires)
+        origin = Origin(provider, provider_session, expires, authenticated)
         return self._steps.go_on(account, tuple(methods), client, device, replaces, origin)
 
     # Step 2
@@ -272,50 +270,6 @@ class SignIn:
             raise FactorRefused("no second factor was added yet", fix="add an authenticator app or a passkey")
         # Enrolling has shown it.
         return self._steps.next(TicketKind.ENROL, ticket, held, account, "mfa", client, device)
-
-    # Once more
-
-    def confirm(
-        self,
-        token: str,
-        client: Client,
-        *,
-        password: str | None = None,
-        code: str | None = None,
-        device: str | None = None,
-    ) -> str | None:
-        """The session under a new token, fresh for sensitive acts; None where the credentials are wrong.
-
-        An account with a second factor shows a code as well; see `confirm_passkey` for passkeys.
-
-        Raises: Busy, FactorRefused.
-        """
-        session = self._base.sessions.check(token, self._base.now())
-        if session is None:
-            return None
-        checked = self.check(session.login, password or "", client, device=device)
-        if checked.account is None or checked.account.id != session.account_id:
-            return None
-        methods = [PASSWORD]
-        if self._factors.has_any(session.account_id):
-            shown = self._factors.show_code(checked.account, code or "", client)
-            if shown is None:
-                return None
-            methods.append(shown)
-        return self._base.sessions.refresh(token, methods, self._base.now())
-
-    def confirm_passkey(self, token: str, challenge: str, answer: str, client: Client) -> str | None:
-        """The session under a new token, fresh, by a passkey that verifies its holder.
-
-        Raises: LinkRefused, FactorRefused.
-        """
-        session = self._base.sessions.check(token, self._base.now())
-        if session is None:
-            return None
-        account = self._factors.show_passkey(None, challenge, answer, client)
-        if account.id != session.account_id:
-            return None
-        return self._base.sessions.refresh(token, [PASSKEY], self._base.now())
 
     def need(self, account: Account, now: datetime) -> tuple[Need, datetime | None]:
         """How it stands with an account's second factor, and the end of its grace."""

@@ -7,7 +7,8 @@ ended by it, or after, and is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
@@ -28,8 +29,36 @@ PASSWORD: Final = "pwd"  # noqa: S105 - the name of a method
 PASSKEY: Final = "passkey"
 # What counts as a second factor; a passkey that verifies is two in one.
 _SECOND: Final = frozenset({"otp", "recovery", PASSKEY, "mfa"})
-# A provider, its name for the session, and an end it asks for.
-Origin: TypeAlias = "tuple[str, str | None, datetime | None]"
+_MOMENTS: Final = ("expires", "authenticated")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A provider that vouches: its name for the session, an end it asks for, and when it has last seen
+    credentials, where it says so.
+    """
+
+    provider: str
+    session: str | None = None
+    expires: datetime | None = None
+    authenticated: datetime | None = None
+
+    def dump(self) -> dict[str, object]:
+        """For a ticket."""
+        return {
+            "provider": self.provider,
+            "provider_session": self.session,
+            "expires": self.expires.isoformat() if self.expires else None,
+            "authenticated": self.authenticated.isoformat() if self.authenticated else None,
+        }
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Origin | None:
+        """What a ticket holds of it."""
+        if not data.get("provider"):
+            return None
+        moments = (datetime.fromisoformat(text) if (text := data.get(name)) else None for name in _MOMENTS)
+        return cls(data["provider"], data.get("provider_session"), *moments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +126,11 @@ class Steps:
         Raises: LinkRefused.
         """
         self._base.tickets.take(kind, token, self._base.now())
-        data = held.data
-        expires = datetime.fromisoformat(data["expires"]) if data.get("expires") else None
-        origin = (data["provider"], data.get("provider_session"), expires) if data.get("provider") else None
-        return self.go_on(account, (*data["methods"], shown), client, device, None, origin)
+        origin = Origin.of(held.data)
+        if origin is not None and kind is TicketKind.FACTOR:
+            # Something was shown just now, whenever the provider asked for it.
+            origin = replace(origin, authenticated=None)
+        return self.go_on(account, (*held.data["methods"], shown), client, device, None, origin)
 
     def go_on(
         self,
@@ -149,8 +179,7 @@ class Steps:
         base = self._base
         data: dict[str, object] = {"methods": list(methods)}
         if origin is not None:
-            data |= {"provider": origin[0], "provider_session": origin[1]}
-            data["expires"] = origin[2].isoformat() if origin[2] else None
+            data |= origin.dump()
         if replaces:
             # The session there was ends now: what follows belongs to somebody who may be somebody else.
             base.sessions.end(replaces)
@@ -187,7 +216,7 @@ class Steps:
                 base.mail(connection, "new-device", base.notices.new_device(account, client, now))
         else:
             base.devices.seen(connection, known, client, now)
-        provider, provider_session, expires = origin or (None, None, None)
+        vouched = origin or Origin("")
         token = base.sessions.start(
             connection,
             account.id,
@@ -195,9 +224,10 @@ class Steps:
             methods,
             now,
             device_id=known,
-            provider=provider,
-            provider_session=provider_session,
-            expires=expires,
+            provider=vouched.provider or None,
+            provider_session=vouched.session,
+            expires=vouched.expires,
+            fresh=vouched.authenticated,
             replaces=replaces,
         )
         facts: dict[str, Any] = {"methods": ",".join(methods), "new_device": new_device is not None}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final
@@ -22,13 +23,14 @@ from vallum.identity import (
     Refusal,
     open_identity,
 )
+from vallum.identity.account import FOREIGN
 from vallum.identity.memberships import overlay
 from vallum.identity.odoo import OdooAuthenticator
 from vallum.identity.outbox import smtp_sender
 from vallum.identity.passwords.engine import Apart
 from vallum.identity.saml.keys import key_file
 from vallum.kernel import Clock, Settings
-from vallum.policy import Directory, Policy
+from vallum.policy import Directory, Policy, User
 from vallum.postgres import Database
 from vallum.server.sso.parts import SignOn
 
@@ -86,6 +88,14 @@ class People:
         """Signing in elsewhere, and directories."""
         return SignOn(self.identity, key_file(self._settings), self._settings.data_dir / "provider-secrets")
 
+    def login_of(self, user: User) -> str:
+        """The name that goes with a user's password: that of their account, where it is kept here.
+
+        Raises: ConnectionFailed.
+        """
+        account = self.identity.base.accounts.by_user(user.id)
+        return user.login if account is None or account.source == FOREIGN else account.login
+
     def told(self, event: str, client: Client, details: Mapping[str, Any]) -> None:
         """Record how signing in to the API went, where nobody else has: each proof once a process.
 
@@ -136,7 +146,15 @@ class People:
         """Stop, soon."""
         self._done.set()
         self._thread.join(5)
+        with suppress(Exception):
+            # The store may be gone already.
+            self._flush_refusals(end=True)
         self.identity.close()
+
+    def _flush_refusals(self, *, end: bool = False) -> None:
+        # Where nobody has signed in elsewhere yet, there is nothing to make it for.
+        if "sign_on" in self.__dict__:
+            self.sign_on.refusals.flush(end=end)
 
     def _keep_house(self) -> None:
         base, turn = self.identity.base, 0
@@ -147,6 +165,7 @@ class People:
             try:
                 if send is not None:
                     base.outbox.deliver(send, base.now())
+                self._flush_refusals()
                 if turn % _SWEEP == 0:
                     self.identity.sweep()
             except Exception as error:

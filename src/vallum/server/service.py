@@ -221,7 +221,8 @@ class Service:
         if self.addresses.restricted:
             groups = self.application.actor(user.id).groups
             labels = [g.xml_id for i in groups if (g := self.application.policy.groups.get(i)) and g.xml_id]
-            if not self.addresses.admits(client.address, user.login, labels, verdict.key_id):
+            logins = {user.login, self.login_of(user)}
+            if not all(self.addresses.admits(client.address, n, labels, verdict.key_id) for n in logins):
                 error = RpcError(
                     "this user or key may not be used from this address",
                     name="odoo.exceptions.AccessError",
@@ -231,6 +232,13 @@ class Service:
                     self.trail.refused(error, {"key": verdict.key_id}, self.who(verdict), None)
                 raise error
         return user
+
+    def login_of(self, user: User) -> str:
+        """The name that goes with a user's password.
+
+        Raises: ConnectionFailed.
+        """
+        return self.people.login_of(user) if self.people is not None else user.login
 
     def admits_account(self, account_id: int, address: str) -> bool:
         """Whether an account may be used from an address, by a browser; never where there are no accounts."""

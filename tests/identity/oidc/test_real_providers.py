@@ -164,6 +164,7 @@ def test_error_of_the_provider_is_told_without_its_text(sign_on: SignOn) -> None
     with pytest.raises(SignInRefused) as caught:
         sign_on.flow.complete("one", answer, begun.browser)
     assert "555" not in str(caught.value)
+    assert caught.value.said == "<b>call 555</b>"
 
 
 def test_replaced_keys_are_fetched_and_only_once_a_minute(

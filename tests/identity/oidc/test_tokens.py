@@ -221,6 +221,16 @@ def test_asked_recency_that_is_not_shown_is_refused(moment: object) -> None:
 
 
 @pytest.mark.asvs("6.8.4")
+def test_recency_is_counted_from_the_moment_it_was_asked_for() -> None:
+    """Who takes minutes over the rest of it has signed in just now all the same; who did before has not."""
+    asked = NOW - timedelta(minutes=5)
+    at = int(asked.timestamp())
+    assert check(sign(claims(auth_time=at + 5)), asked=asked, max_age=0)
+    assert check(sign(claims(auth_time=at - 59)), asked=asked, max_age=0)
+    assert reason(sign(claims(auth_time=at - 61)), asked=asked, max_age=0) == "auth-time"
+
+
+@pytest.mark.asvs("6.8.4")
 def test_asked_strength_that_is_not_shown_is_refused() -> None:
     """Context and methods are what was asked for; said by nobody, they are missing."""
     strong = provider(acr=["mfa"], amr=["otp"])

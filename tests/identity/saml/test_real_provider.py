@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,25 @@ def test_answer_in_another_browser_is_refused(sign_on: SignOn) -> None:
     for browser in (sign_on.flow.begin("corp").browser, None):
         with pytest.raises(SignInRefused):
             sign_on.flow.complete("corp", form, browser)
+
+
+@pytest.mark.asvs("6.8.4", "7.5.1")
+def test_proof_to_be_there_still_is_asked_and_checked(sign_on: SignOn) -> None:
+    """Before a sensitive act: the same person, and signed in since it was asked for."""
+    marie = sign_on.sign_in().account.id
+    begun = sign_on.flow.begin("corp", account_id=marie, session_id=7, max_age=0)
+    done = sign_on.flow.complete("corp", sign_on.visit(begun), begun.browser)
+    assert (done.account.id, done.session_id) == (marie, 7)
+    begun = sign_on.flow.begin("corp", account_id=marie, max_age=0)
+    with pytest.raises(SignInRefused) as caught:
+        sign_on.flow.complete("corp", sign_on.visit(begun, "paul"), begun.browser)
+    assert caught.value.reason == "other-account"
+    # To us it was asked for later than the provider says that somebody signed in.
+    sign_on.world.clock.advance(timedelta(minutes=2))
+    begun = sign_on.flow.begin("corp", account_id=marie, max_age=0)
+    with pytest.raises(SignInRefused) as caught:
+        sign_on.flow.complete("corp", sign_on.visit(begun), begun.browser)
+    assert caught.value.reason == "auth-time"
 
 
 def test_answer_that_was_not_asked_for_is_refused(sign_on: SignOn) -> None:

@@ -372,3 +372,18 @@ def test_person_is_read_from_common_attributes() -> None:
     assert (who.person.login, who.person.name, who.person.email) == ("marie", "Marie", "m@example.com")
     own = provider(login_attribute="badge")
     assert identity_of(check(answer(attributes={"badge": ["b7"]})), own).person.login == "b7"
+
+
+def test_what_the_provider_says_of_a_failure_is_kept_apart() -> None:
+    """Whoever signs in reads our words; the codes and the message are cleaned, and for administrators."""
+    status = "urn:oasis:names:tc:SAML:2.0:status:"
+    node = etree.fromstring(
+        f'<p:Response xmlns:p="urn:oasis:names:tc:SAML:2.0:protocol" Version="2.0"><p:Status>'
+        f'<p:StatusCode Value="{status}Responder"><p:StatusCode Value="{status}AuthnFailed"/></p:StatusCode>'
+        "<p:StatusMessage>Call\n<![CDATA[<b>555</b>]]>\u202e now</p:StatusMessage></p:Status></p:Response>"
+    )
+    with pytest.raises(SignInRefused) as caught:
+        check(node)
+    assert caught.value.what == "the provider did not sign you in"
+    assert "555" not in str(caught.value)
+    assert caught.value.said == "Responder: AuthnFailed: Call <b>555</b> now"

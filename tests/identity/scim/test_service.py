@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from scim2_models import InvalidSyntaxException
 
 from tests.support.scim import ENTERPRISE, GROUP, PATCH, USER, Directory
+from vallum.identity.scim.bulk import run_bulk
+from vallum.identity.scim.http import Request, Response, ScimHttp
+from vallum.identity.scim.models import BULK_LIMIT
 from vallum.identity.scim.tokens import TokenRefused, authenticate, make, revoke, tokens
 from vallum.identity.sso.errors import NoSuchProvider
 from vallum.identity.sso.store import Link, find_link, link
@@ -72,8 +76,8 @@ def test_who_has_left_is_shut_again_by_saying_it_again(corp: Directory) -> None:
 
 
 def test_who_comes_back_is_the_same_account(corp: Directory) -> None:
-    """By PATCH, and also after DELETE and a new POST."""
-    person = corp.add("marie")
+    """By PATCH, and also after DELETE and a new POST, under whatever name: the directory's own id says so."""
+    person = corp.add("marie", externalId="m-1")
     account, _ = corp.account("marie")
     path = f"/Users/{person['id']}"
     corp.patch(path, *LEAVING["okta"])
@@ -81,19 +85,71 @@ def test_who_comes_back_is_the_same_account(corp: Directory) -> None:
     assert corp.account("marie") == (account, True)
     corp.ask("DELETE", path)
     assert corp.ask("GET", path).status == 404
-    again = corp.add("marie")
+    again = corp.add("marie.curie", externalId="m-1")
     assert again["id"] != person["id"]
+    assert corp.account("marie.curie") == (account, True)
+
+
+def test_name_that_is_given_to_somebody_new_brings_them_nothing(corp: Directory) -> None:
+    """Whoever has another id is another person, whether the first one was removed or is called anew."""
+    person = corp.add("marie", externalId="m-1")
+    account, _ = corp.account("marie")
+    new = {"schemas": [USER], "userName": "marie", "externalId": "m-2"}
+    answer = corp.ask("POST", "/Users", new)
+    assert scim_type(answer) == (409, "uniqueness")
+    corp.ask("DELETE", f"/Users/{person['id']}")
+    for sent in (new, {**new, "userName": "MARIE"}, {**new, "externalId": None}):
+        answer = corp.ask("POST", "/Users", sent)
+        assert scim_type(answer) == (409, "uniqueness")
+        assert "externalId" in (answer.body or {})["detail"]
+        assert corp.account("marie") == (account, False)
+    # Called otherwise, the first one leaves the name to who comes after.
+    again = corp.add("marie.curie", externalId="m-1")
+    assert corp.account("marie.curie") == (account, True)
+    corp.add("marie", externalId="m-2")
+    assert corp.account("marie")[0] != account
+    # An id is nobody else's, also by a change.
+    path = f"/Users/{again['id']}"
+    taken = corp.patch(path, {"op": "replace", "path": "externalId", "value": "m-2"})
+    assert scim_type(taken) == (409, "uniqueness")
+    assert corp.patch(path, {"op": "replace", "path": "externalId", "value": "m-3"}).status == 200
+    corp.ask("DELETE", path)
+    corp.add("third", externalId="m-1")
+    assert corp.account("third")[0] != account
+
+
+def test_id_that_a_directory_leaves_out_later_is_not_forgotten(corp: Directory) -> None:
+    """Nobody gets an account by a name because its id was taken away before."""
+    person = corp.add("marie", externalId="m-1")
+    path = f"/Users/{person['id']}"
+    corp.body("PUT", path, {"schemas": [USER], "userName": "marie"})
+    corp.ask("DELETE", path)
+    assert scim_type(corp.ask("POST", "/Users", {"schemas": [USER], "userName": "marie"}))[0] == 409
+    account, _ = corp.account("marie")
+    corp.add("marie", externalId="m-1")
+    assert corp.account("marie") == (account, True)
+
+
+def test_person_without_an_id_comes_back_by_an_administrators_word(corp: Directory) -> None:
+    """A name alone does not say whether it is still the same person."""
+    corp.ask("DELETE", f"/Users/{corp.add('marie')['id']}")
+    answer = corp.ask("POST", "/Users", {"schemas": [USER], "userName": "marie"})
+    assert scim_type(answer) == (409, "uniqueness")
+    assert "vallum user activate" in (answer.body or {})["detail"]
+    account, _ = corp.account("marie")
+    corp.store.rows("UPDATE plain_account SET active = true WHERE id = %s", (account,))
+    corp.add("marie")
     assert corp.account("marie") == (account, True)
 
 
 def test_who_was_deleted_signs_in_no_more_to_who_comes_after(corp: Directory) -> None:
-    """The directory may give the name to somebody else: what was linked by then is linked no more."""
-    path = f"/Users/{corp.add('marie')['id']}"
+    """The account comes back, and is linked to nobody: the directory may have a new person under the id."""
+    path = f"/Users/{corp.add('marie', externalId='m-9')['id']}"
     account, _ = corp.account("marie")
     with corp.store.transaction() as tx:
         link(tx, Link("corp", "https://id.example.com", "m-1", account), corp.clock.now())
     corp.ask("DELETE", path)
-    corp.add("marie")
+    corp.add("marie", externalId="m-9")
     assert corp.account("marie") == (account, True)
     with corp.store.transaction() as tx:
         assert find_link(tx, "corp", "https://id.example.com", "m-1") is None
@@ -315,6 +371,122 @@ def test_bulk_runs_operations_that_refer_to_each_other(corp: Directory) -> None:
     ]
     found = corp.body("POST", "/Bulk", {"schemas": [BULK], "Operations": circle})
     assert [one["status"] for one in found["Operations"]] == ["409", "409"]
+
+
+@pytest.mark.slow
+def test_bulk_of_the_most_operations_is_run_whole(corp: Directory) -> None:
+    """So many as are allowed, each before the one it refers to; one more is refused."""
+    count = BULK_LIMIT // 2
+    people = [
+        {
+            "method": "POST",
+            "path": "/Users",
+            "bulkId": f"p{number}",
+            "data": {"schemas": [USER], "userName": f"bulk{number}"},
+        }
+        for number in range(count)
+    ]
+    groups = [
+        {
+            "method": "POST",
+            "path": "/Groups",
+            "bulkId": f"g{number}",
+            "data": {
+                "schemas": [GROUP],
+                "displayName": f"Bulk {number}",
+                "members": [{"value": f"bulkId:p{(number + more) % count}"} for more in range(3)],
+            },
+        }
+        for number in range(count)
+    ]
+    operations = [*groups, *reversed(people)]
+    payload = {"schemas": [BULK], "Operations": operations}
+    found = corp.body("POST", "/Bulk", payload)["Operations"]
+    assert [one["status"] for one in found] == ["201"] * BULK_LIMIT
+    assert [one["bulkId"] for one in found] == [one["bulkId"] for one in operations]
+    rows = corp.store.rows("SELECT count(*), count(DISTINCT group_id) FROM vallum.scim_member")
+    assert rows == [(3 * count, count)]
+    operations.append(people[0])
+    assert corp.ask("POST", "/Bulk", payload).status == 413
+
+
+class _Read(str):
+    """A text that counts how often it was looked into."""
+
+    __slots__ = ()
+    times = 0
+
+    def startswith(self, *given: Any) -> bool:
+        type(self).times += 1
+        return super().startswith(*given)
+
+
+class _Quick:
+    """Answers that something was made, and notes in which order."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def handle(self, request: Request) -> Response:
+        self.seen.append(request.path)
+        return Response(201, {"id": f"id-{request.path.rpartition('/')[2]}", "meta": {}})
+
+
+@pytest.mark.parametrize("chained", [True, False])
+def test_bulk_looks_at_each_reference_a_fixed_number_of_times(chained: bool) -> None:
+    """However many operations there are, and in whichever order they come."""
+
+    def reads(count: int) -> int:
+        _Read.times = 0
+        quick = _Quick()
+        operations = [
+            {
+                "method": "POST",
+                "path": f"/Users/{number}",
+                "bulkId": str(number),
+                # Each refers to the next one, or all to the last.
+                "data": [_Read(f"bulkId:{number + 1 if chained else count - 1}")] * (number + 1 < count),
+            }
+            for number in range(count)
+        ]
+        answer = run_bulk(cast(ScimHttp, quick), {"schemas": [BULK], "Operations": operations})
+        found = (answer.body or {})["Operations"]
+        assert [one["status"] for one in found] == ["201"] * count
+        if chained:
+            assert quick.seen == [f"/Users/{number}" for number in reversed(range(count))]
+        return _Read.times
+
+    assert reads(BULK_LIMIT) <= 6 * BULK_LIMIT
+    assert reads(BULK_LIMIT // 10) <= 6 * BULK_LIMIT // 10
+
+
+def test_bulk_that_refers_in_a_circle_or_to_nobody_is_refused_in_part(corp: Directory) -> None:
+    """What can be done is done; the rest says why, each once; what is nested too deeply is no request."""
+
+    def person(name: str, manager: str | None = None) -> dict[str, Any]:
+        more = {ENTERPRISE: {"manager": {"value": manager}}} if manager else {}
+        data = {"schemas": [USER], "userName": name, **more}
+        return {"method": "POST", "path": "/Users", "bulkId": name, "data": data}
+
+    operations = [
+        person("one", "bulkId:two"),
+        person("two", "bulkId:one"),
+        person("three", "bulkId:nobody"),
+        person("four"),
+        person("five", "bulkId:four"),
+    ]
+    found = corp.body("POST", "/Bulk", {"schemas": [BULK], "Operations": operations})["Operations"]
+    assert [one["status"] for one in found] == ["409", "409", "409", "201", "201"]
+    stopped = {"schemas": [BULK], "Operations": operations[:3], "failOnErrors": 2}
+    assert len(corp.body("POST", "/Bulk", stopped)["Operations"]) == 2
+    deep: Any = "x"
+    for _ in range(3000):
+        deep = [deep]
+    quick = _Quick()
+    operations = [person("six"), {**person("seven"), "data": deep}]
+    with pytest.raises(InvalidSyntaxException):
+        run_bulk(cast(ScimHttp, quick), {"schemas": [BULK], "Operations": operations})
+    assert quick.seen == []
 
 
 @pytest.mark.parametrize(

@@ -154,8 +154,9 @@ def test_page_of_providers_is_usable_by_everyone(
     assert set(undated[0]) <= {*undated[1], *texts[1]} or undated[0] == undated[1]
 
 
-def test_list_shows_how_providers_are(desk: Desk) -> None:
+def test_list_shows_how_providers_are(desk: Desk, federation: Federation) -> None:
     """Expiry, what is off, what was written down wrongly; markup in a name is text."""
+    federation.provider(kind="scim", id="untried", label="Untried")
     text = desk.get("/providers").text
     for word in ("written down wrongly", "switched off", "not used yet", "token of SCIM", "certificate"):
         assert word in text, word

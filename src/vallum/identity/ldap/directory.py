@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from vallum.identity.ldap.entry import Entry, attributes_for, is_called, names_of
-from vallum.identity.sso.errors import ProviderMisconfigured, ProviderUnavailable
+from vallum.identity.sso.errors import ProviderMisconfigured, ProviderUnavailable, cleaned
 from vallum.identity.sso.providers import LdapProvider
 
 __all__ = ["Directory", "normal_dn"]
@@ -159,9 +159,10 @@ class Directory:
             yield
         except (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.TIMEOUT, ldap.BUSY, ldap.UNAVAILABLE) as error:
             raise ProviderUnavailable(
-                f"the directory cannot be reached: {_said(error)}",
+                "the directory cannot be reached",
                 where=where,
                 fix="check that it runs, its name and its certificate: `vallum sso check`",
+                said=_said(error),
             ) from error
         except (ldap.INVALID_CREDENTIALS, ldap.INSUFFICIENT_ACCESS, ldap.INAPPROPRIATE_AUTH) as error:
             raise ProviderMisconfigured(
@@ -170,7 +171,7 @@ class Directory:
                 fix="compare `bind_dn` and `secret`; the password may have expired",
             ) from error
         except ldap.LDAPError as error:
-            raise ProviderMisconfigured(f"the directory refused: {_said(error)}", where=where) from error
+            raise ProviderMisconfigured("the directory refused", where=where, said=_said(error)) from error
 
     def _pages(self, connection: Any, base: str, wanted: str, attributes: list[str]) -> Iterator[Entry]:
         ldap = self._ldap
@@ -256,4 +257,4 @@ def _said(error: Exception) -> str:
     """What libldap says: a description and sometimes a detail of TLS, never what was sent."""
     detail = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
     parts = [str(detail[key]) for key in ("desc", "info") if detail.get(key)]
-    return ": ".join(parts)[:300] or type(error).__name__
+    return cleaned(*parts) or type(error).__name__

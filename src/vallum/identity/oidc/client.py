@@ -23,7 +23,12 @@ from authlib.oauth2.rfc6749.parameters import prepare_token_request
 from joserfc import jwk, jwt
 
 from vallum.identity.oidc.metadata import Metadata, discovery_url, read
-from vallum.identity.sso.errors import ProviderMisconfigured, ProviderUnavailable, SignInRefused
+from vallum.identity.sso.errors import (
+    ProviderMisconfigured,
+    ProviderUnavailable,
+    SignInRefused,
+    cleaned,
+)
 from vallum.identity.sso.fetch import Fetch
 from vallum.identity.sso.providers import OidcProvider
 from vallum.kernel import Clock
@@ -94,7 +99,7 @@ class Client:
     def _ask(self, url: str, now: datetime) -> dict[str, Any]:
         error, until = self._failed.get(url, (None, now))
         if error is not None and now < until:
-            raise ProviderUnavailable(error.what, where=error.where, fix=error.fix)
+            raise ProviderUnavailable(error.what, where=error.where, fix=error.fix, said=error.said)
         try:
             return self._fetch.get(url).body
         except ProviderUnavailable as failure:
@@ -117,10 +122,13 @@ class Client:
 
     def _refuse(self, status: int, body: dict[str, Any]) -> NoReturn:
         error = body.get("error")
-        where = self.provider.id
+        where, said = self.provider.id, cleaned(error, body.get("error_description"))
         if error == "invalid_grant":
             raise SignInRefused(
-                "the provider refused the code: used already, or too old", reason="code", where=where
+                "the provider refused the code: used already, or too old",
+                reason="code",
+                where=where,
+                said=said,
             )
         if error in ("invalid_client", "unauthorized_client"):
             raise ProviderMisconfigured(
@@ -128,12 +136,15 @@ class Client:
                 where=where,
                 fix="compare `client_id`, `secret` and `authentication` with what the provider has; "
                 "the secret may have expired",
+                said=said,
             )
         if status == 200:
             raise ProviderMisconfigured(
                 "the provider sent no ID token", where=where, fix="check that `openid` is among the scopes"
             )
-        raise ProviderUnavailable(f"the provider answered {status} instead of a token", where=where)
+        raise ProviderUnavailable(
+            f"the provider answered {status} instead of a token", where=where, said=said
+        )
 
     def _authentication(self, audience: str) -> ClientAuth:
         provider, secret = self.provider, self._secret()

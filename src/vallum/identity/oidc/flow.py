@@ -63,16 +63,24 @@ class OidcFlow:
         return_to: str | None = None,
         browser: str | None = None,
         account_id: int | None = None,
+        session_id: int | None = None,
         max_age: int | None = None,
     ) -> Redirect:
-        """Begin a sign-in. `account_id`, `max_age`: somebody proves to be there still.
+        """Begin a sign-in. `account_id`, `session_id`, `max_age`: somebody proves to be there
+        still.
 
         Raises: NoSuchProvider, ProviderUnavailable, ProviderMisconfigured, SettingsError.
         """
         client = self._client(provider_id)
         metadata = client.metadata()
         handle = start(browser)
-        pending = Pending(provider_id, local_path(return_to), max_age=max_age, account_id=account_id)
+        pending = Pending(
+            provider_id,
+            local_path(return_to),
+            max_age=max_age,
+            account_id=account_id,
+            session_id=session_id,
+        )
         with self._store.transaction() as tx:
             burn_expired(tx, self._clock.now())
             put(tx, handle, pending, self._clock.now())
@@ -98,13 +106,14 @@ class OidcFlow:
                 keys=keys,
                 nonce=derive(handle, "nonce"),
                 now=self._clock.now(),
+                asked=pending.asked,
                 max_age=pending.max_age,
             ),
         )
         # Shown to the provider when they sign out, so that it knows whom without asking.
         identity = replace(identity_of(claims, client.provider), hint={"id_token": token})
         with self._store.transaction() as tx:
-            return join(
+            signed = join(
                 tx,
                 self._accounts,
                 client.provider,
@@ -113,6 +122,7 @@ class OidcFlow:
                 now=self._clock.now(),
                 wanted=pending.account_id,
             )
+        return replace(signed, session_id=pending.session_id)
 
     def logout_url(self, provider_id: str, hint: Mapping[str, Any]) -> str | None:
         """Where to sign out at the provider as well; None where it offers no such thing, or should not.

@@ -17,14 +17,16 @@ from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from vallum.identity.oidc.metadata import Metadata
-from vallum.identity.sso.errors import ASK, SignInRefused
+from vallum.identity.sso.errors import ASK, SignInRefused, cleaned
 from vallum.identity.sso.pending import Started, derive
 from vallum.identity.sso.providers import GOOGLE, OidcProvider
 
 __all__ = ["authorization_url", "code_of", "logout_url", "single"]
 
 _CODE: Final = re.compile(r"\A[\x21-\x7e]{1,4096}\Z")
-_ERROR: Final = re.compile(r"\A[a-z_]{1,64}\Z")
+# What the errors of RFC 6749, 4.1.2.1 come to, for whoever reads them.
+_OURS: Final = ("invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope")
+_DOWN: Final = ("server_error", "temporarily_unavailable")
 
 
 def authorization_url(
@@ -95,7 +97,7 @@ def code_of(answer: dict[str, str], provider: OidcProvider, metadata: Metadata) 
     if issuer is not None and not hmac.compare_digest(issuer.encode(), metadata.issuer.encode()):
         raise SignInRefused("the answer came from another provider than asked", reason="mix-up", where=where)
     if "error" in answer:
-        raise _refused(answer["error"], where)
+        raise _refused(answer["error"], where, cleaned(answer["error"], answer.get("error_description")))
     if "id_token" in answer or "access_token" in answer:
         raise SignInRefused("the answer is of a flow that was not asked for", reason="flow", where=where)
     code = answer.get("code", "")
@@ -104,15 +106,19 @@ def code_of(answer: dict[str, str], provider: OidcProvider, metadata: Metadata) 
     return code
 
 
-def _refused(error: str, where: str) -> SignInRefused:
+def _refused(error: str, where: str, said: str | None) -> SignInRefused:
+    """In our own words: the texts are the sender's, and anybody can be the sender."""
     if error == "access_denied":
         return SignInRefused(
-            "the sign-in was cancelled, or not permitted there", reason="denied", where=where
+            "the sign-in was cancelled, or not permitted there", reason="denied", where=where, said=said
         )
     if error in ("login_required", "interaction_required", "consent_required"):
         return SignInRefused(
-            "the provider wants you to sign in there first", reason="interaction", where=where
+            "the provider wants you to sign in there first", reason="interaction", where=where, said=said
         )
-    # The description is the sender's text, and anybody can be the sender: it is not shown.
-    shown = error if _ERROR.match(error) else "an error"
-    return SignInRefused(f"the provider answered `{shown}`", reason="provider-error", where=where, fix=ASK)
+    what, fix = "the provider answered with an error", ASK
+    if error in _DOWN:
+        what, fix = "the provider cannot sign anybody in just now", "try again in a while"
+    elif error in _OURS:
+        what = "the provider does not take our request: this server is not set up for it as it should be"
+    return SignInRefused(what, reason="provider-error", where=where, fix=fix, said=said)

@@ -72,9 +72,14 @@ def check_id_token(
     keys: Mapping[str, Any],
     nonce: str,
     now: datetime,
+    asked: datetime | None = None,
     max_age: int | None = None,
 ) -> dict[str, Any]:
-    """The claims of an ID token. `keys`: the provider's key set. Raises: SignInRefused, NoSuchKey."""
+    """The claims of an ID token. `keys`: the provider's key set; `asked`: when the sign-in was begun, if not
+    now; as of then, the person was there no longer ago than `max_age`, in seconds.
+
+    Raises: SignInRefused, NoSuchKey.
+    """
     check = _Check(provider, metadata, keys, now)
     claims = _verified(check, token, types=(None, "jwt"))
     _issued_for_us(check, claims, essential=("iss", "sub", "aud", "exp", "iat"))
@@ -83,7 +88,7 @@ def check_id_token(
     said = claims.get("nonce")
     if not isinstance(said, str) or not hmac.compare_digest(said.encode(), nonce.encode()):
         raise check.refuse("the token belongs to another sign-in", "nonce")
-    _signed_in_how(check, claims, max_age)
+    _signed_in_how(check, claims, int((asked or now).timestamp()), max_age)
     return claims
 
 
@@ -194,14 +199,14 @@ def _issuer(check: _Check, claims: dict[str, Any]) -> str:
     return TEMPLATE.replace("{tenantid}", tenant)
 
 
-def _signed_in_how(check: _Check, claims: dict[str, Any], max_age: int | None) -> None:
+def _signed_in_how(check: _Check, claims: dict[str, Any], asked: int, max_age: int | None) -> None:
     """Step 7."""
     provider = check.provider
     ages = [age for age in (max_age, provider.max_age) if age is not None]
     moment = claims.get("auth_time")
     if ages:
         known = isinstance(moment, int) and not isinstance(moment, bool)
-        if not known or check.seconds - int(moment or 0) > min(ages) + provider.skew:
+        if not known or asked - int(moment or 0) > min(ages) + provider.skew:
             raise check.refuse("the provider does not say that you signed in just now", "auth-time")
     if provider.acr and claims.get("acr") not in provider.acr:
         raise check.refuse("you signed in there in a weaker way than is asked for here", "acr")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vallum.identity.accounts_port import Accounts, Store
 from vallum.identity.saml.addresses import Ours
@@ -66,9 +66,11 @@ class SamlFlow:
         return_to: str | None = None,
         browser: str | None = None,
         account_id: int | None = None,
+        session_id: int | None = None,
         max_age: int | None = None,
     ) -> Sent:
-        """Begin a sign-in. `account_id`, `max_age`: somebody proves to be there still.
+        """Begin a sign-in. `account_id`, `session_id`, `max_age`: somebody proves to be there
+        still.
 
         Raises: NoSuchProvider, ProviderMisconfigured, SettingsError.
         """
@@ -84,7 +86,9 @@ class SamlFlow:
             force=max_age is not None,
         )
         message = ask(provider, request, handle.handle, next(iter(self._keys()), None))
-        pending = Pending(provider_id, local_path(return_to), request.get("ID"), max_age, account_id)
+        pending = Pending(
+            provider_id, local_path(return_to), request.get("ID"), max_age, account_id, session_id
+        )
         with self._store.transaction() as tx:
             burn_expired(tx, self._clock.now())
             put(tx, handle, pending, now)
@@ -110,7 +114,7 @@ class SamlFlow:
         with self._store.transaction() as tx:
             if not links.spend(tx, assertion.issuer, assertion.identifier, assertion.until):
                 raise SignInRefused("this answer was used already", reason="replay", where=provider_id)
-            return join(
+            signed = join(
                 tx,
                 self._accounts,
                 provider,
@@ -119,11 +123,14 @@ class SamlFlow:
                 now=now,
                 wanted=pending.account_id,
             )
+        return replace(signed, session_id=pending.session_id)
 
     def _check_age(self, assertion: Assertion, pending: Pending, provider: SamlProvider) -> None:
         if pending.max_age is None:
             return
-        age = (self._clock.now() - assertion.authenticated).total_seconds()
+        # As of the moment it was asked for: to answer may take a while.
+        asked = pending.asked or self._clock.now()
+        age = (asked - assertion.authenticated).total_seconds()
         if age > pending.max_age + provider.skew:
             raise SignInRefused(
                 "the provider does not say that you signed in just now", reason="auth-time", where=provider.id

@@ -26,7 +26,7 @@ from lxml import etree
 from vallum.identity.saml.decrypt import decrypted
 from vallum.identity.saml.signature import signed
 from vallum.identity.saml.xml import ASSERTION, DS, PROTOCOL, attribute, children, parse, text_of
-from vallum.identity.sso.errors import ASK, SignInRefused
+from vallum.identity.sso.errors import ASK, SignInRefused, cleaned
 from vallum.identity.sso.providers import SamlProvider
 
 __all__ = ["Assertion", "Expected", "check_response"]
@@ -72,9 +72,11 @@ class _Check:
     now: datetime
     keys: Sequence[RSAPrivateKey]
 
-    def refuse(self, what: str, reason: str, fix: str | None = None) -> SignInRefused:
+    def refuse(
+        self, what: str, reason: str, fix: str | None = None, said: str | None = None
+    ) -> SignInRefused:
         options = {"fix": fix} if fix else {}
-        return SignInRefused(what, reason=reason, where=self.provider.id, **options)
+        return SignInRefused(what, reason=reason, where=self.provider.id, said=said, **options)
 
     @property
     def skew(self) -> timedelta:
@@ -138,9 +140,17 @@ def _only_assertion(check: _Check, response: etree._Element) -> etree._Element:
     if not found:
         status = response.find(f"{PROTOCOL}Status/{PROTOCOL}StatusCode")
         if attribute(status, "Value") not in (None, SUCCESS):
-            raise check.refuse("the provider did not sign you in", "status")
+            raise _not_signed_in(check, response)
         raise check.refuse("the answer holds no assertion", "wrapped")
     return found[0]
+
+
+def _not_signed_in(check: _Check, response: etree._Element) -> SignInRefused:
+    """In our own words; what the provider says of it is for those who look after it."""
+    codes = [attribute(node, "Value") for node in response.iter(f"{PROTOCOL}StatusCode")][:2]
+    names = [code.rpartition(":")[2] for code in codes if code]
+    message = text_of(response.find(f"{PROTOCOL}Status/{PROTOCOL}StatusMessage"))
+    return check.refuse("the provider did not sign you in", "status", said=cleaned(*names, message))
 
 
 def _opened(check: _Check, response: etree._Element) -> etree._Element:
@@ -165,7 +175,7 @@ def _check_envelope(check: _Check, response: etree._Element) -> None:
     """Step 2. None of it is signed, perhaps: what counts is said in the assertion again."""
     status = response.find(f"{PROTOCOL}Status/{PROTOCOL}StatusCode")
     if response.get("Version") != "2.0" or attribute(status, "Value") != SUCCESS:
-        raise check.refuse("the provider did not sign you in", "status")
+        raise _not_signed_in(check, response)
     if response.get("Destination") not in (None, check.expected.acs_url):
         raise check.refuse("the answer was meant for another address", "destination")
     issuer = response.find(f"{ASSERTION}Issuer")

@@ -6,6 +6,8 @@ that another operation makes (`bulkId:…`) waits for it; what waits for itself 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from heapq import heappop, heappush
 from typing import Any, Final
 
 import msgspec
@@ -19,31 +21,53 @@ __all__ = ["run_bulk"]
 REQUEST: Final = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 RESPONSE: Final = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
 _MARK: Final = "bulkId:"
+_DEEPEST: Final = 50
 _METHODS: Final = ("POST", "PUT", "PATCH", "DELETE")
 
 
 def run_bulk(http: ScimHttp, payload: dict[str, Any]) -> Response:
     """The answers, in the order of the operations. Raises: SCIMException (the envelope is wrong)."""
     operations, limit = _operations(payload)
+    needed = [frozenset(_references([one.get("path"), one.get("data")])) for one in operations]
+    answers = _run(http, operations, needed, limit)
+    return Response(200, {"schemas": [RESPONSE], "Operations": [answers[n] for n in sorted(answers)]})
+
+
+def _run(
+    http: ScimHttp, operations: list[dict[str, Any]], needed: list[frozenset[str]], limit: int
+) -> dict[int, dict[str, Any]]:
+    """The answers by number. Each operation is looked at once, and once for each name it waits for."""
     answers: dict[int, dict[str, Any]] = {}
     made: dict[str, str] = {}
+    waiting: dict[str, list[int]] = {}
+    missing = [len(names) for names in needed]
+    for number, names in enumerate(needed):
+        for name in names:
+            waiting.setdefault(name, []).append(number)
+    # Sorted, and thereby a heap; those that wait for nobody who comes are behind all others.
+    ready = [number for number, count in enumerate(missing) if not count]
     failures = 0
-    waiting = list(range(len(operations)))
-    while waiting:
-        ready = next((n for n in waiting if not _missing(operations[n], made)), waiting[0])
-        waiting.remove(ready)
-        one = operations[ready]
-        if _missing(one, made):
-            answer = failed(
-                Error(status=409, scim_type="invalidValue", detail="it refers to what was not made")
-            )
-        else:
-            answer = http.handle(_request(one, made))
+    while ready:
+        number = heappop(ready)
+        one = operations[number]
+        answer = http.handle(_request(one, made))
         failures += answer.status >= 400
-        answers[ready] = _answer(one, answer, made)
+        answers[number] = _answer(one, answer, made)
         if limit and failures >= limit:
-            break
-    return Response(200, {"schemas": [RESPONSE], "Operations": [answers[n] for n in sorted(answers)]})
+            return answers
+        name = str(one.get("bulkId"))
+        for other in waiting.pop(name, ()) if name in made else ():
+            missing[other] -= 1
+            if not missing[other]:
+                heappush(ready, other)
+    for number, one in enumerate(operations):
+        if number not in answers:
+            refused = Error(status=409, scim_type="invalidValue", detail="it refers to what was not made")
+            answers[number] = _answer(one, failed(refused), made)
+            failures += 1
+            if limit and failures >= limit:
+                break
+    return answers
 
 
 def _operations(payload: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
@@ -69,23 +93,33 @@ def _operations(payload: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
     return operations, limit
 
 
-def _missing(one: dict[str, Any], made: dict[str, str]) -> bool:
-    return any(name not in made for name in _references([one.get("path"), one.get("data")]))
+def _references(value: Any) -> Iterator[str]:
+    """The names it refers to, wherever they stand in it. Raises: InvalidSyntaxException (too deep)."""
+    left = [(value, 0)]
+    while left:
+        one, depth = left.pop()
+        if depth > _DEEPEST:
+            raise InvalidSyntaxException(detail="an operation is nested too deeply")
+        if isinstance(one, str):
+            name = _reference(one)
+            if name is not None:
+                yield name
+        elif isinstance(one, dict):
+            left.extend((more, depth + 1) for more in one.values())
+        elif isinstance(one, list):
+            left.extend((more, depth + 1) for more in one)
 
 
-def _references(value: Any) -> list[str]:
-    if isinstance(value, str):
-        found = value.split("/")[-1] if value.startswith("/") else value
-        return [found.removeprefix(_MARK)] if found.startswith(_MARK) else []
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [name for one in value for name in _references(one)] if isinstance(value, list) else []
+def _reference(text: str) -> str | None:
+    """The name a text refers to: `bulkId:one`, or as the end of a path, `/Users/bulkId:one`."""
+    found = text.rpartition("/")[2] if text.startswith("/") else text
+    return found.removeprefix(_MARK) if found.startswith(_MARK) else None
 
 
 def _resolved(value: Any, made: dict[str, str]) -> Any:
-    if isinstance(value, str) and _references(value):
-        (name,) = _references(value)
-        return value.replace(_MARK + name, made[name])
+    if isinstance(value, str):
+        name = _reference(value)
+        return value if name is None else value.removesuffix(_MARK + name) + made[name]
     if isinstance(value, dict):
         return {key: _resolved(one, made) for key, one in value.items()}
     return [_resolved(one, made) for one in value] if isinstance(value, list) else value

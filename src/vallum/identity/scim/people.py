@@ -6,18 +6,19 @@ means here, rules say that an administrator has written down: nothing a director
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from scim2_models import InvalidValueException, UniquenessException
+from scim2_models import InvalidValueException
 
-from vallum.identity.accounts_port import Account, Accounts, Person, Transaction
+from vallum.identity.accounts_port import Accounts, Person, Transaction
+from vallum.identity.errors import UnknownAccount
+from vallum.identity.scim.matching import check_domain, keep_external
 from vallum.identity.scim.store import Stored, groups_of
-from vallum.identity.sso import store as links
-from vallum.identity.sso.join import domain_of
 from vallum.identity.sso.providers import Provider
 from vallum.identity.sso.rules import groups_of as by_rules
 
-__all__ = ["account_for", "follow", "person_of", "regroup"]
+__all__ = ["follow", "person_of", "regroup"]
 
 _ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 
@@ -32,26 +33,6 @@ def person_of(data: dict[str, Any]) -> Person:
     return Person(data["userName"], shown, first.get("value"))
 
 
-def account_for(tx: Transaction, accounts: Accounts, provider: Provider, person: Person) -> Account:
-    """A new account, or the one that is this directory's already. Raises: UniquenessException."""
-    _check_domain(provider, person)
-    found = accounts.find_login(tx, person.login)
-    if found is None:
-        return accounts.create(tx, person, provider.id)
-    taken = tx.execute("SELECT FROM vallum.scim_user WHERE account_id = %s", (found.id,)).rowcount
-    linked = any(one.provider_id == provider.id for one in links.links_of(tx, account_id=found.id))
-    if taken or not (linked or provider.adopt == "login"):
-        raise UniquenessException(detail="an account with this userName exists that is not this directory's")
-    accounts.update(tx, found.id, person)
-    return found
-
-
-def _check_domain(provider: Provider, person: Person) -> None:
-    domain = domain_of(person.email) or domain_of(person.login)
-    if provider.domains and domain not in provider.domains:
-        raise InvalidValueException(detail="this directory provisions other mail domains only")
-
-
 def follow(
     tx: Transaction,
     accounts: Accounts,
@@ -64,14 +45,17 @@ def follow(
         raise InvalidValueException(detail="somebody without an account")
     person = person_of(after.data)
     if before is not None and person_of(before.data) != person:
-        _check_domain(provider, person)
+        check_domain(provider, person)
         accounts.update(tx, after.account_id, person)
+    keep_external(tx, provider.id, after.account_id, after.data.get("externalId"))
     if not after.data.get("active"):
         # Also where the attribute was taken away: whoever is not said to be here is not.
         # Also where it was inactive: whatever has come up in the meantime ends.
         accounts.deactivate(tx, after.account_id, provider.id)
     elif before is None or not before.data.get("active"):
-        accounts.activate(tx, after.account_id, provider.id)
+        # Where an administrator has shut it, it stays so, whatever the directory says of its own.
+        with suppress(UnknownAccount):
+            accounts.activate(tx, after.account_id, provider.id)
     regroup(tx, accounts, provider, [after])
 
 

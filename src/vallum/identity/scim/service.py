@@ -30,8 +30,9 @@ from vallum.identity.accounts_port import Accounts, Store, Transaction
 from vallum.identity.scim import store
 from vallum.identity.scim.dialects import plain_patch, plain_resource
 from vallum.identity.scim.filter_sql import condition, sort_key
+from vallum.identity.scim.matching import account_for
 from vallum.identity.scim.models import KINDS, PAGE, POLICY, Group, Kind, Person
-from vallum.identity.scim.people import account_for, follow, person_of, regroup
+from vallum.identity.scim.people import follow, person_of, regroup
 from vallum.identity.scim.store import Stored
 from vallum.identity.sso import store as links
 from vallum.identity.sso.providers import Provider
@@ -82,7 +83,7 @@ class ScimService:
                 store.insert(tx, kind, provider.id, stored)
                 self._set_members(tx, provider, stored, wanted)
             else:
-                account = account_for(tx, self._accounts, provider, person_of(data))
+                account = account_for(tx, self._accounts, provider, person_of(data), data.get("externalId"))
                 stored = replace(stored, account_id=account.id)
                 store.insert(tx, kind, provider.id, stored)
                 self._remember(tx, provider, stored)

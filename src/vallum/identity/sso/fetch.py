@@ -12,7 +12,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from vallum.identity.sso.errors import ProviderMisconfigured, ProviderUnavailable
+from vallum.identity.sso.errors import ProviderMisconfigured, ProviderUnavailable, cleaned
 
 __all__ = ["Answer", "Fetch"]
 
@@ -64,9 +64,10 @@ class Fetch:
         except httpx.HTTPError as error:
             # Its text names the host and the failure of TLS, nothing of the request's body.
             raise ProviderUnavailable(
-                f"the provider cannot be reached: {error}",
+                "the provider cannot be reached",
                 where=where,
                 fix="try again; an administrator sees more with `vallum sso check`",
+                said=cleaned(str(error)),
             ) from error
         try:
             return Answer(status, msgspec.json.decode(answer, type=dict[str, Any]))

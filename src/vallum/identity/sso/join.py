@@ -43,13 +43,17 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Who is signed in: what the server needs to open a session."""
+    """Who is signed in: what the server needs to open a session.
+
+    `session_id`: the session for which they have proven to be there still.
+    """
 
     account: Account
     provider_id: str
     identity: Identity
     return_to: str
     created: bool = False
+    session_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,9 @@ def join(
 
 def _look_up(tx: Transaction, accounts: Accounts, provider: Provider, identity: Identity) -> Known:
     linked = store.find_link(tx, provider.id, identity.issuer, identity.subject)
-    provisioned = store.provisioned(tx, provider.id, identity.match) if identity.match else None
+    provisioned = None
+    if identity.match:
+        provisioned = store.provisioned(tx, provider.id, identity.match, identity.subject)
     email = identity.person.email
     account = accounts.find(tx, linked) if linked is not None else None
     if linked is not None and account is None:

@@ -41,13 +41,17 @@ _PATH: Final = re.compile(r"\A/(?![/\\])[^\\\x00-\x20\x7f]*\Z")
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A sign-in under way. `account_id`: who wants to link, or to prove to be there still."""
+    """A sign-in under way. `account_id`: who wants to link, or to prove to be there still; `session_id`: in
+    which session that is; `asked`: when it was begun.
+    """
 
     provider_id: str
     return_to: str
     request: str | None = None
     max_age: int | None = None
     account_id: int | None = None
+    session_id: int | None = None
+    asked: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,8 @@ def put(tx: Transaction, started: Started, pending: Pending, now: datetime) -> N
     """Remember a sign-in."""
     tx.execute(
         "INSERT INTO vallum.sso_pending"
-        " (handle, provider_id, browser, request, return_to, max_age, account_id, expires)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+        " (handle, provider_id, browser, request, return_to, max_age, account_id, session_id, expires)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             _hash(started.handle),
             pending.provider_id,
@@ -93,6 +97,7 @@ def put(tx: Transaction, started: Started, pending: Pending, now: datetime) -> N
             pending.return_to,
             pending.max_age,
             pending.account_id,
+            pending.session_id,
             now + LIFETIME,
         ),
     )
@@ -104,14 +109,14 @@ def take(
     """The sign-in of this handle, which is over thereby. Raises: SignInRefused, after which to commit."""
     row = tx.execute(
         "DELETE FROM vallum.sso_pending WHERE handle = %s"
-        " RETURNING provider_id, browser, request, return_to, max_age, account_id, expires",
+        " RETURNING provider_id, browser, request, return_to, max_age, account_id, session_id, expires",
         (_hash(handle or ""),),
     ).fetchone()
     if row is None:
         raise SignInRefused(
             "this sign-in is unknown, or was completed already", reason="state", where=provider_id
         )
-    known, bound, request, return_to, max_age, account_id, expires = row
+    known, bound, request, return_to, max_age, account_id, session_id, expires = row
     if not hmac.compare_digest(bytes(bound), _hash(browser or "")):
         raise SignInRefused(
             "this sign-in was begun in another browser",
@@ -125,7 +130,7 @@ def take(
         )
     if expires <= now:
         raise SignInRefused("this sign-in took too long", reason="expired", where=provider_id)
-    return Pending(known, return_to, request, max_age, account_id)
+    return Pending(known, return_to, request, max_age, account_id, session_id, expires - LIFETIME)
 
 
 def burn(store: Store, handle: str | None, browser: str | None, provider_id: str, now: datetime) -> Pending:

@@ -1,7 +1,8 @@
 """How providers have answered of late, and what of theirs ends when: for people who look after them.
 
 One row a provider, written once a minute at most where all is well.
-Invariant: a cause is a sentence of ours; what a stranger sent is no part of it.
+Invariant: a cause is a sentence of ours; what the other side said, which may be anybody's text, is kept
+beside it, cleaned and bounded, for those who look after the provider.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class State:
     success: datetime | None
     failure: datetime | None
     cause: str | None
+    said: str | None
     ends: tuple[End, ...]
 
     @property
@@ -78,6 +80,11 @@ class State:
             return True if self.success is not None else None
         return self.success is not None and self.success > self.failure
 
+    @property
+    def told(self) -> str:
+        """Why it failed last, with what the other side said of it."""
+        return (self.cause or "") + (f"; it said: {self.said}" if self.said else "")
+
     def as_dict(self) -> dict[str, Any]:
         """For a program."""
         return {
@@ -89,6 +96,7 @@ class State:
             "last_success": self.success.isoformat() if self.success else None,
             "last_failure": self.failure.isoformat() if self.failure else None,
             "cause": self.cause,
+            "said": self.said,
             "ends": [{"what": end.what, "at": end.at.isoformat()} for end in self.ends],
         }
 
@@ -111,10 +119,16 @@ def failed(tx: Transaction, provider_id: str, error: VallumError, now: datetime)
     if isinstance(error, SignInRefused) and error.reason in _PEOPLE:
         return
     tx.execute(
-        "INSERT INTO vallum.sso_state (provider_id, failure, cause)"
-        " SELECT id, %(now)s, %(cause)s FROM vallum.sso_provider WHERE id = %(id)s"
-        " ON CONFLICT (provider_id) DO UPDATE SET failure = EXCLUDED.failure, cause = EXCLUDED.cause",
-        {"id": provider_id, "now": now, "cause": error.what[:_LONGEST]},
+        "INSERT INTO vallum.sso_state (provider_id, failure, cause, said)"
+        " SELECT id, %(now)s, %(cause)s, %(said)s FROM vallum.sso_provider WHERE id = %(id)s"
+        " ON CONFLICT (provider_id) DO UPDATE"
+        " SET failure = EXCLUDED.failure, cause = EXCLUDED.cause, said = EXCLUDED.said",
+        {
+            "id": provider_id,
+            "now": now,
+            "cause": error.what[:_LONGEST],
+            "said": getattr(error, "said", None),
+        },
     )
 
 
@@ -132,15 +146,15 @@ def state_of(tx: Transaction, provider_id: str) -> State:
 
 
 _SELECT: Final = (
-    "SELECT p.id, p.config, s.success, s.failure, s.cause, max(t.last_used), min(t.expires)"
+    "SELECT p.id, p.config, s.success, s.failure, s.cause, s.said, max(t.last_used), min(t.expires)"
     " FROM vallum.sso_provider p LEFT JOIN vallum.sso_state s ON s.provider_id = p.id"
     " LEFT JOIN vallum.scim_token t ON t.provider_id = p.id"
-    " GROUP BY p.id, p.config, s.success, s.failure, s.cause"
+    " GROUP BY p.id, p.config, s.success, s.failure, s.cause, s.said"
 )
 
 
 def _state(row: Any) -> State:
-    name, config, success, failure, cause, used, expires = row
+    name, config, success, failure, cause, said, used, expires = row
     provider, fault, ends = None, None, []
     try:
         provider = parse(config, where=name)
@@ -159,6 +173,7 @@ def _state(row: Any) -> State:
         success=max((one for one in (success, used) if one is not None), default=None),
         failure=failure,
         cause=cause,
+        said=said,
         ends=tuple(sorted(ends, key=lambda end: end.at)),
     )
 

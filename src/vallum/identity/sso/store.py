@@ -132,12 +132,15 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
 
 
-def provisioned(tx: Transaction, provider_id: str, match: str) -> int | None:
-    """The account that the provider's own directory has provisioned under this id or name, if it is one."""
+def provisioned(tx: Transaction, provider_id: str, match: str, subject: str) -> int | None:
+    """The account that the provider's own directory has provisioned under this id, if it is one.
+
+    By the name only where the directory has sent no id: names are given to somebody new, and may be chosen.
+    """
     rows = tx.execute(
         "SELECT account_id FROM vallum.scim_user WHERE provider_id = %(provider)s"
-        " AND (external_id = %(match)s OR name_key = %(key)s) LIMIT 2",
-        {"provider": provider_id, "match": match, "key": folded(match)},
+        " AND (external_id = ANY (%(ids)s) OR external_id IS NULL AND name_key = %(key)s) LIMIT 2",
+        {"provider": provider_id, "ids": [match, subject], "key": folded(match)},
     ).fetchall()
     return rows[0][0] if len(rows) == 1 else None
 

@@ -16,7 +16,16 @@ import psycopg
 from vallum.identity.errors import FactorRefused, FreshSignInNeeded, LinkRefused, NotPermitted, UnknownAccount
 from vallum.identity.passwords import Busy
 from vallum.kernel import ConnectionFailed, VallumError
-from vallum.server.account import administration, given, keys, recovering, requests, security, signing
+from vallum.server.account import (
+    administration,
+    confirming,
+    given,
+    keys,
+    recovering,
+    requests,
+    security,
+    signing,
+)
 from vallum.server.account.again import Again
 from vallum.server.account.web import Forged, Page, SignInFirst
 from vallum.server.http import Request, Response
@@ -29,6 +38,7 @@ __all__ = ["PAGES", "handle"]
 View = Callable[[Page, int], Response]
 PAGES: Final[dict[tuple[str, str], View]] = {
     **signing.PAGES,
+    **confirming.PAGES,
     **recovering.PAGES,
     **security.PAGES,
     **keys.PAGES,
@@ -90,14 +100,14 @@ def _refused(page: Page, error: VallumError) -> Response:
         if not posted:
             return page.go(f"/account/confirm?next={page.quoted(page.address)}")
         again = Again.of(page.path, page.form())
-        return signing.confirming(page, "", again=again, status=HTTPStatus.UNAUTHORIZED)
+        return confirming.confirming(page, "", again=again, status=HTTPStatus.UNAUTHORIZED)
     status = _STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
     if scripted:
         return page.data({"error": error.as_dict()}, status=status)
     # What else could be read from an error of the database is for the log.
     shown = error if not isinstance(error, ConnectionFailed) else ConnectionFailed("try again in a moment")
     if isinstance(error, FactorRefused) and page.session is None:
-        return page.show("factor.html", status=status, error=error, choices=("totp", "passkey"))
+        return page.show("factor.html", status=status, error=error, choices=("totp", "passkey"), next="")
     return page.show("message.html", status=status, title="This was not done", text=shown.what, fix=shown.fix)
 
 

@@ -11,7 +11,7 @@ from vallum.identity.errors import PasswordRefused
 from vallum.identity.tickets import TicketKind
 from vallum.kernel import VallumError
 from vallum.server.account.signing import answer_to
-from vallum.server.account.web import Page
+from vallum.server.account.web import Page, local_path
 from vallum.server.http import Response
 
 __all__ = ["PAGES"]
@@ -69,21 +69,23 @@ def strength(page: Page, _: int) -> Response:
 def renew_form(page: Page, _: int) -> Response:
     """An expired password."""
     page.identity.base.tickets.peek(TicketKind.RENEW, page.cookies.step or "", page.now)
-    return page.show("renew.html", error=None)
+    return page.show("renew.html", error=None, next=local_path(page.query.get("next", ""), ""))
 
 
 def renew(page: Page, _: int) -> Response:
     """A new one in its place."""
+    form = page.form()
+    wanted = local_path(form.get("next", ""), "")
     try:
         outcome = page.identity.sign_in.renew(
             page.cookies.step or "",
-            page.form().get("password", ""),
+            form.get("password", ""),
             page.request.client,
             device=page.cookies.device,
         )
     except PasswordRefused as error:
-        return page.show("renew.html", status=HTTPStatus.BAD_REQUEST, error=error)
-    return answer_to(page, outcome)
+        return page.show("renew.html", status=HTTPStatus.BAD_REQUEST, error=error, next=wanted)
+    return answer_to(page, outcome, wanted)
 
 
 def enrol_form(page: Page, _: int) -> Response:

@@ -1,4 +1,4 @@
-"""Pages to sign in and out: password, passkey, second factor, and credentials once more."""
+"""Pages to sign in and out: password, passkey, second factor."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from vallum.identity import Outcome, Refused, SignedIn
 from vallum.identity.authenticator import Refusal
 from vallum.identity.tickets import TicketKind
 from vallum.kernel import VallumError
-from vallum.server.account.again import Again
 from vallum.server.account.leaving import where_to
 from vallum.server.account.web import Page, local_path
 from vallum.server.http import Response
 
-__all__ = ["PAGES", "answer_to", "confirming"]
+__all__ = ["PAGES", "Wrong", "answer_to"]
 
 _NEXT: Final = {
     TicketKind.FACTOR: "/account/factor",
@@ -29,7 +28,7 @@ _REFUSED: Final = (
 )
 
 
-class _Wrong(VallumError):
+class Wrong(VallumError):
     """What a form says of itself."""
 
     code = "wrong"
@@ -67,9 +66,9 @@ def sign_in(page: Page, _: int) -> Response:
         replaces=page.cookies.session,
     )
     if isinstance(outcome, Refused):
-        error = _Wrong(_REFUSED)
+        error = Wrong(_REFUSED)
         if outcome.reason is Refusal.KEY_NEEDED:
-            error = _Wrong("This user has a second factor in Odoo: sign in there, or use a passkey here.")
+            error = Wrong("This user has a second factor in Odoo: sign in there, or use a passkey here.")
         return _sign_in_page(page, error, form.get("login", "")[:300], form.get("next", ""))
     return answer_to(page, outcome, form.get("next", ""))
 
@@ -78,16 +77,18 @@ def answer_to(page: Page, outcome: Outcome, target: str = "") -> Response:
     """What follows from a step of signing in."""
     if isinstance(outcome, SignedIn):
         page.begin(outcome.token, outcome.device)
-        return page.go(target or "/account/security")
+        return page.go(target)
     if isinstance(outcome, Refused):
         return page.show(
             "factor.html",
             status=HTTPStatus.UNAUTHORIZED,
-            error=_Wrong("This code is wrong, or was used already. Give the next one."),
+            error=Wrong("This code is wrong, or was used already. Give the next one."),
             choices=("totp", "passkey"),
+            next=local_path(target, ""),
         )
     page.wait(outcome.ticket)
-    return page.go(_NEXT[outcome.kind])
+    wanted = f"?next={page.quoted(target)}" if local_path(target) != local_path("") else ""
+    return page.go(f"{_NEXT[outcome.kind]}{wanted}")
 
 
 def passkey_options(page: Page, _: int) -> Response:
@@ -118,16 +119,17 @@ def factor_form(page: Page, _: int) -> Response:
     """The second factor."""
     account = page.identity.base.tickets.peek(TicketKind.FACTOR, page.cookies.step or "", page.now)
     kinds = {factor.kind for factor in page.identity.factors.of(account.account_id or 0)}
-    return page.show("factor.html", error=None, choices=tuple(sorted(kinds)))
+    wanted = local_path(page.query.get("next", ""), "")
+    return page.show("factor.html", error=None, choices=tuple(sorted(kinds)), next=wanted)
 
 
 def factor(page: Page, _: int) -> Response:
     """A one-time code or a recovery code."""
-    code = page.form().get("code", "")
+    form = page.form()
     outcome = page.identity.sign_in.code(
-        page.cookies.step or "", code, page.request.client, device=page.cookies.device
+        page.cookies.step or "", form.get("code", ""), page.request.client, device=page.cookies.device
     )
-    return answer_to(page, outcome)
+    return answer_to(page, outcome, local_path(form.get("next", ""), ""))
 
 
 def sign_out(page: Page, _: int) -> Response:
@@ -142,63 +144,6 @@ def sign_out(page: Page, _: int) -> Response:
     return page.go(target)
 
 
-def confirm_form(page: Page, _: int) -> Response:
-    """Credentials once more, before a sensitive act."""
-    return confirming(page, page.query.get("next", ""))
-
-
-def confirming(
-    page: Page,
-    target: str,
-    *,
-    again: Again | None = None,
-    error: VallumError | None = None,
-    status: int = HTTPStatus.OK,
-) -> Response:
-    """The form for that; `again`: what was sent, and waits."""
-    has_factor = page.identity.factors.has_any(page.account.id)
-    return page.show(
-        "confirm.html",
-        status=status,
-        error=error,
-        has_factor=has_factor,
-        next=local_path(target),
-        again=again,
-    )
-
-
-def confirm(page: Page, _: int) -> Response:
-    """They are right, or not."""
-    form, again = page.form(), Again.carried(page.form())
-    page.account  # noqa: B018 - whoever is signed in
-    token = page.identity.sign_in.confirm(
-        page.token,
-        page.request.client,
-        password=form.get("password"),
-        code=form.get("code"),
-        device=page.cookies.device,
-    )
-    if token is None:
-        wrong = _Wrong("This is not right. Try again.")
-        return confirming(
-            page, form.get("next", ""), again=again, error=wrong, status=HTTPStatus.UNAUTHORIZED
-        )
-    page.begin(token, None)
-    return page.show("again.html", again=again) if again else page.go(form.get("next", ""))
-
-
-def confirm_passkey(page: Page, _: int) -> Response:
-    """By a passkey."""
-    sent = page.json()
-    token = page.identity.sign_in.confirm_passkey(
-        page.token, str(sent.get("ticket", "")), json.dumps(sent.get("answer")), page.request.client
-    )
-    if token is None:
-        raise _Wrong("this passkey is not one of yours", fix="use another, or your password")
-    page.begin(token, None)
-    return page.data({"go": local_path(str(sent.get("next", "")))})
-
-
 PAGES: Final[dict[tuple[str, str], Callable[[Page, int], Response]]] = {
     ("GET", "/account"): home,
     ("GET", "/account/sign-in"): sign_in_form,
@@ -208,7 +153,4 @@ PAGES: Final[dict[tuple[str, str], Callable[[Page, int], Response]]] = {
     ("GET", "/account/factor"): factor_form,
     ("POST", "/account/factor"): factor,
     ("POST", "/account/sign-out"): sign_out,
-    ("GET", "/account/confirm"): confirm_form,
-    ("POST", "/account/confirm"): confirm,
-    ("POST", "/account/confirm/passkey"): confirm_passkey,
 }

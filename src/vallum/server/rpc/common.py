@@ -5,6 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+from vallum.identity.accounts import login_key
+from vallum.identity.keys.text import prefix_of
 from vallum.policy import User
 from vallum.server.http import Request
 from vallum.server.rpc.execute import execute
@@ -48,8 +50,16 @@ def authenticate(service: Service, request: Request, args: list[Any]) -> int | b
         if error.status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise
         return False
-    # A key is its own user's, whatever name comes with it.
-    return user.id if user.login == login else False
+    # A password was held against the name; a key is its own user's, whatever name comes with it.
+    return user.id if verdict.key_id is None or _is_called(service, user, login) else False
+
+
+def _is_called(service: Service, user: User, login: str) -> bool:
+    """Whether that is a name of a user, or of an account of theirs."""
+    if user.login == login or service.people is None:
+        return user.login == login
+    names = service.people.identity.base.accounts.logins_of(user.id)
+    return login_key(login) in {login_key(name) for name in names}
 
 
 def execute_for(service: Service, request: Request, args: list[Any], *, keywords: bool) -> Any:
@@ -64,7 +74,11 @@ def execute_for(service: Service, request: Request, args: list[Any], *, keywords
     if type(user_id) is not int or not isinstance(secret, str):
         raise denied()
     user = service.directory.get(user_id)
-    verdict = service.signin.secret(user.login if user else "", secret, request.client)
+    # The name of an account is looked up only where it counts: keys go without one.
+    login = user.login if user is not None else ""
+    if user is not None and prefix_of(secret) is None:
+        login = service.login_of(user)
+    verdict = service.signin.secret(login, secret, request.client)
     if verdict.user_id != user_id:
         raise denied()
     service.limit(verdict, request.client)

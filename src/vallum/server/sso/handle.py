@@ -2,6 +2,7 @@
 
     GET  /sso/ID/start         to the provider, or to the form of a directory
     POST /sso/ID/password      a directory's login and password
+    POST /sso/ID/confirm       whoever is signed in proves to be there still
     GET  /sso/ID/callback      back from OpenID Connect
     POST /sso/ID/acs           back from SAML
     GET  /sso/ID/metadata      ours, for a provider of SAML
@@ -24,8 +25,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
-from vallum.identity.accounts import login_key
-from vallum.identity.attempts import password_counters
 from vallum.identity.sso import state
 from vallum.identity.sso.errors import (
     ASK,
@@ -40,7 +39,8 @@ from vallum.server.account.web import local_path
 from vallum.server.http import Request, Response, json_response
 from vallum.server.limits import Rate
 from vallum.server.signin import network_of
-from vallum.server.sso import leaving
+from vallum.server.sso import directory, leaving
+from vallum.server.sso.confirming import confirm
 from vallum.server.sso.visit import Sso
 
 if TYPE_CHECKING:
@@ -67,37 +67,8 @@ def start(sso: Sso) -> Response:
             return sso.away(sent.message.url)
         return sso.carried(sent.message, f"Go on to {provider.label}")
     if isinstance(provider, LdapProvider):
-        return _form(sso, provider, back)
+        return directory.form(sso, provider, back)
     raise NoSuchProvider("nobody signs in by this directory")
-
-
-def password(sso: Sso) -> Response:
-    """A directory's login and password; counted as any other."""
-    form, base = sso.page.form(), sso.on.identity.base
-    login, back = form.get("login", "")[:255], local_path(form.get("next", ""))
-    provider = sso.provider()
-    if not isinstance(provider, LdapProvider):
-        raise NoSuchProvider("nobody signs in by password here")
-    account = base.accounts.by_login(login)
-    known = base.devices.known(sso.page.cookies.device, account.id if account else 0, sso.page.now)
-    counters = password_counters(base.settings.lockout, login_key(login), sso.request.client.address, known)
-    reservation = base.attempts.reserve("password", counters, sso.page.now)
-    if not reservation.is_open:
-        error = SignInRefused(
-            "there were too many attempts", reason="locked", fix="wait a quarter of an hour"
-        )
-        return _form(sso, provider, back, error, login)
-    try:
-        signed = sso.on.ldap.sign_in(sso.id, login, form.get("password", ""), return_to=back)
-    except SignInRefused as error:
-        base.record("sso.refused", account, client=sso.request.client, by=sso.id, reason=error.reason)
-        return _form(sso, provider, back, error, login)
-    except ProviderUnavailable:
-        # Nobody has guessed anything.
-        base.attempts.succeeded(reservation)
-        raise
-    base.attempts.succeeded(reservation)
-    return sso.enter(signed)
 
 
 def callback(sso: Sso) -> Response:
@@ -125,13 +96,15 @@ def back_channel(sso: Sso) -> Response:
     try:
         ended = sso.on.oidc.back_channel(sso.id, fields.get("logout_token", ""))
     except VallumError as error:
+        sso.on.refusals.tell(error, sso.request.client, sso.id)
         return json_response({"error": "invalid_request", "error_description": error.what}, status=400)
     return json_response({}, note={"sessions_ended": ended})
 
 
 _VIEWS: Final[dict[tuple[str, str], Callable[[Sso], Response]]] = {
     ("GET", "start"): start,
-    ("POST", "password"): password,
+    ("POST", "password"): directory.password,
+    ("POST", "confirm"): confirm,
     ("GET", "callback"): callback,
     ("POST", "acs"): acs,
     ("GET", "metadata"): metadata,
@@ -183,19 +156,30 @@ def _later(sso: Sso, wait: float) -> Response:
 
 def _refused(sso: Sso, error: VallumError) -> Response:
     reason = getattr(error, "reason", error.code)
-    sso.on.identity.base.record("sso.refused", None, client=sso.request.client, by=sso.id, reason=reason)
+    sso.on.refusals.tell(error, sso.request.client, sso.id)
     _remember(sso, error)
     status = HTTPStatus.FORBIDDEN
     if isinstance(error, NoSuchProvider):
         status = HTTPStatus.NOT_FOUND
     elif isinstance(error, ProviderUnavailable | ConnectionFailed):
         status = HTTPStatus.SERVICE_UNAVAILABLE
-    shown = error if not isinstance(error, ConnectionFailed) else ConnectionFailed("try again in a moment")
-    if isinstance(error, SettingsError):
-        # Where keys and secrets are kept is nobody's business who only wants to sign in.
+    shown: VallumError = error
+    if isinstance(error, ConnectionFailed):
+        shown = ConnectionFailed("try again in a moment")
+    elif isinstance(error, SettingsError | ProviderMisconfigured):
+        # What is wrong with keys, secrets and providers is nobody's business who only wants to sign in.
         shown = ProviderMisconfigured("this server is not set up to sign you in there", fix=ASK)
+    title = "You are not signed in"
+    if sso.page.session is not None or reason == "other-account":
+        title = "It was not confirmed that it is you"
+    # By the reference an administrator finds in the trail what was behind it.
     return sso.page.show(
-        "message.html", status=status, title="You are not signed in", text=shown.what, fix=shown.fix
+        "message.html",
+        status=status,
+        title=title,
+        text=shown.what,
+        fix=shown.fix,
+        reference=sso.request.client.request_id,
     )
 
 
@@ -205,12 +189,3 @@ def _remember(sso: Sso, error: VallumError) -> None:
         return
     with contextlib.suppress(ConnectionFailed), sso.on.store.transaction() as tx:
         state.failed(tx, sso.id, error, sso.page.now)
-
-
-def _form(
-    sso: Sso, provider: LdapProvider, back: str, error: VallumError | None = None, login: str = ""
-) -> Response:
-    status = HTTPStatus.OK if error is None else HTTPStatus.UNAUTHORIZED
-    return sso.page.show(
-        "sso_password.html", status=status, provider=provider, next=back, error=error, login=login
-    )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from vallum.identity.directories import DirectoryAccounts
 from vallum.identity.ldap.signin import LdapFlow
 from vallum.identity.saml.keys import ServiceKey, no_keys
+from vallum.server.sso.refusals import Refusals
 
 if TYPE_CHECKING:
     from vallum.identity import Identity
@@ -43,6 +44,7 @@ class SignOn:
         self.clock = base.clock
         self.base_url = base.settings.url.rstrip("/")
         self.accounts = DirectoryAccounts(base)
+        self.refusals = Refusals(base)
         self.ldap = LdapFlow(self.store, self.accounts, self.clock)
 
     @cached_property

@@ -62,9 +62,13 @@ class Sso:
             provider=signed.provider_id,
             methods=["sso", *methods],
             provider_session=signed.identity.sid,
+            authenticated=signed.identity.authenticated,
             device=self.device,
             replaces=self.page.cookies.session,
         )
+        if signed.session_id is not None and not isinstance(outcome, Refused):
+            # It goes on as the new one. From another site its cookie may have stayed away.
+            self.on.identity.base.sessions.end_one(signed.account.id, signed.session_id)
         if signed.identity.hint is not None and not isinstance(outcome, Refused):
             self._keep_hint(signed)
         target = signed.return_to if signed.return_to != "/" else "/account/security"
