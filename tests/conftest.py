@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.asvs import Results
+from tests.support.asvs import ASVS
+from tests.support.attacks import ATTACKS
 from tests.support.company import company_dsn
 from tests.support.golden import Golden
 from tests.support.odoo import OdooReference, odoo_reference
+from tests.support.proofs import Results
 from tests.support.server import KEY, RunFolder, run_folder
 from vallum.postgres import EmbeddedServer
 
@@ -22,7 +24,7 @@ NEEDS_POSTGRES = frozenset({"pg_server", "pg_dsn", "company", "odoo18", "odoo19"
 NEEDS_ODOO = frozenset({"odoo18", "odoo19"})
 
 # Programs that are run in environments of their own.
-collect_ignore = ["support/pysaml.py"]
+collect_ignore = ["support/moto_store.py", "support/pysaml.py"]
 
 _numbers = count(1)
 
@@ -30,15 +32,18 @@ _numbers = count(1)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--write-golden`, for `make golden`."""
     parser.addoption("--write-golden", action="store_true", help="write golden files instead of comparing")
-    parser.addoption("--write-asvs", action="store_true", help="write docs/reference/asvs.md")
+    for catalogue in (ASVS, ATTACKS):
+        page = f"write docs/reference/{catalogue.page.name}"
+        parser.addoption(f"--write-{catalogue.mark}", action="store_true", help=page)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give the run its folder; workers are told theirs."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(RunFolder(), KEY)
-        if config.getoption("--write-asvs"):
-            config.pluginmanager.register(Results())
+        for catalogue in (ASVS, ATTACKS):
+            if config.getoption(f"--write-{catalogue.mark}"):
+                config.pluginmanager.register(Results(catalogue))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

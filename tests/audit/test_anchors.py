@@ -37,14 +37,14 @@ def answering(answer: Callable[[str, str, bytes], tuple[int, bytes]]) -> Iterato
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             status, content = answer(self.command, self.path, body)
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
 
-        do_PUT = do_POST
+        do_PUT = do_GET = do_POST
 
         def log_message(self, format: str, *args: object) -> None:
             """Quiet."""

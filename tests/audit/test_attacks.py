@@ -165,12 +165,29 @@ def test_foreign_trigger_on_the_inbox_is_named_by_coverage(signed: Trail) -> Non
     assert [code for code, _ in signed.codes("coverage")] == ["trigger-foreign"]
 
 
+def test_event_that_is_none_becomes_an_alarm_and_keeps_no_other_waiting(signed: Trail) -> None:
+    """Whoever owns the tables can write anything into the inbox, and cannot stop the trail by it."""
+    signed.execute(
+        "INSERT INTO vallum.audit_inbox (content) VALUES ('x')",
+        "INSERT INTO vallum.audit_inbox SELECT nextval('vallum.audit_event_id'), pg_current_xact_id(), now(),"
+        " 'write', 'public.customer', ',\"id\":1', ',\"name\":5', concat_ws(chr(31), 1, 2, 'a', 'b', 'c')",
+        "INSERT INTO vallum.audit_inbox SELECT nextval('vallum.audit_event_id'), pg_current_xact_id(), now(),"
+        " 'write', 'public.customer', ',\"id\":1}{', '', '1'",
+        "UPDATE customer SET name = 'still seen'",
+    )
+    signed.sequence()
+    assert [alarm.code for alarm in signed.alarms].count("event-malformed") == 3
+    assert set(signed.rows()[-1]["new"]) == {"name"}
+    assert signed.one("SELECT count(*) FROM vallum.audit_inbox") == 0
+    assert "event-malformed" in {code for code, _ in signed.codes("gaps")}
+
+
 def test_event_deleted_before_it_is_sequenced_becomes_an_entry(signed: Trail) -> None:
     """A transaction knows how many events it has; the alarm is part of the log for good."""
     with signed.connection.transaction():
         for n in range(5):
             signed.connection.execute("UPDATE customer SET amount = amount + 1 WHERE id = %s", (n + 1,))
-    signed.execute("DELETE FROM vallum.audit_inbox WHERE n = 3")
+    signed.execute("DELETE FROM vallum.audit_inbox WHERE who ^@ ('3' || chr(31))")
     signed.sequence()
     alarm = signed.entries()[-1]
     assert alarm["kind"] == "alarm"

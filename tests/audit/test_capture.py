@@ -189,16 +189,68 @@ def test_renamed_dropped_and_added_columns_break_no_write_and_lose_no_value(log:
 
 
 def test_renamed_column_breaks_no_write_where_ddl_is_not_watched(log: Trail) -> None:
-    """Without the event trigger, which only a superuser may make."""
+    """Without the event trigger, which only a superuser may make; where it goes, functions are renewed."""
+    log.execute("INSERT INTO customer VALUES (1, 'a', 1)", "DROP EVENT TRIGGER vallum_audit_altered")
+    assert refresh(log.connection, Hand(log.key)) == ["public.customer", "public.purchase"]
     log.execute(
-        "INSERT INTO customer VALUES (1, 'a', 1)",
-        "DROP EVENT TRIGGER vallum_audit_altered",
         "ALTER TABLE customer RENAME COLUMN name TO title",
         "UPDATE customer SET title = 'b'",
     )
     row = _last(log)
     assert row["careful"] is True
     assert set(row["old"]) == {"title"}
+
+
+@pytest.mark.parametrize("watched", [True, False])
+@pytest.mark.parametrize(
+    "alteration",
+    [
+        "ALTER TABLE thing ALTER COLUMN v TYPE json USING to_json(v)",
+        "ALTER TABLE thing DROP COLUMN w",
+        "DROP TYPE colour CASCADE",
+        "DROP DOMAIN amount CASCADE",
+        "DROP SCHEMA parts CASCADE",
+        "ALTER TABLE base RENAME COLUMN b TO bb",
+    ],
+)
+def test_no_alteration_breaks_a_write(pg_dsn: str, tmp_path: Path, alteration: str, watched: bool) -> None:
+    """Columns may change their type, or go with a type, a domain, a schema, or with what they inherit."""
+    tables = """
+    CREATE SCHEMA parts; CREATE TYPE colour AS ENUM ('red'); CREATE DOMAIN amount AS numeric;
+    CREATE DOMAIN parts.size AS integer; CREATE TABLE base (id integer PRIMARY KEY, b integer);
+    CREATE TABLE thing (v integer, w integer, c colour, d amount, s parts.size, PRIMARY KEY (id))
+        INHERITS (base)
+    """
+    with trail(pg_dsn, tmp_path / "log", tables, {"public.base": {}, "public.thing": {}}) as log:
+        if not watched:
+            log.execute("DROP EVENT TRIGGER vallum_audit_altered")
+            refresh(log.connection, Hand(log.key))
+        log.execute(
+            "INSERT INTO thing (id, v, w) VALUES (1, 1, 1)",
+            alteration,
+            "INSERT INTO thing (id, v) VALUES (2, '7')",
+            "UPDATE thing SET v = '8'",
+            "DELETE FROM thing WHERE id = 2",
+        )
+        log.sequence()
+        rows = log.rows()
+        assert [row["op"] for row in rows] == ["create", "create", "write", "write", "unlink"]
+        assert [row["new"]["v"] for row in rows[2:4]] in ([8, 8], ["8", "8"])
+        assert [alarm.code for alarm in log.alarms if alarm.code != "table-altered"] == []
+
+
+def test_roles_are_told_apart_whatever_they_are_called(log: Trail) -> None:
+    """A name cannot be another one, nor a process, an address or a stamp."""
+    role = f'a"b\x1fnone\x1f7 {log.connection.info.backend_pid}'
+    quoted = '"' + role.replace('"', '""') + '"'
+    log.execute(f"CREATE ROLE {quoted}", f"GRANT INSERT ON customer TO {quoted}")
+    try:
+        log.execute(f"SET ROLE {quoted}", "INSERT INTO customer VALUES (1)", "RESET ROLE")
+        row = _last(log)
+        assert row["db"]["acting"] == role
+        assert "forged" not in row["actor"]
+    finally:
+        log.execute(f"REVOKE ALL ON customer FROM {quoted}", f"DROP ROLE {quoted}")
 
 
 def test_partitions_are_recorded_as_their_table(pg_dsn: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.support.audit import Trail
-from tests.support.debian import install
+from tests.support.golang import go_program
 from vallum.audit.check_proof import Wrong, check, ed25519_holds
 from vallum.audit.notes import COSIGNATURE, Signer, Verifier
 from vallum.audit.proofs import CHECKER, log_key, prove
@@ -200,20 +200,9 @@ func main() {
 @pytest.fixture(scope="session")
 def go_checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program around Go's own checksum database, which tlog comes from; installed from Debian."""
-    if not Path("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog").exists() or shutil.which("go") is None:
-        install("golang-go", "golang-golang-x-mod-dev")
     folder = tmp_path_factory.mktemp("go")
     (folder / "check.go").write_text(GO)
-    environ = {
-        "PATH": "/usr/bin:/bin",
-        "GOPATH": "/usr/share/gocode",
-        "GO111MODULE": "off",
-        "GOCACHE": str(folder / "cache"),
-        "CGO_ENABLED": "0",
-    }
-    build = ["go", "build", "-o", "check", "check.go"]
-    subprocess.run(build, cwd=folder, env=environ, check=True, capture_output=True)
-    return folder / "check"
+    return go_program(folder / "check.go", folder)
 
 
 @pytest.mark.slow

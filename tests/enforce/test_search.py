@@ -87,6 +87,7 @@ def test_orders_are_parsed() -> None:
 
 
 @pytest.mark.parametrize("order", INJECTIONS)
+@pytest.mark.attacks("injection: SQL")
 def test_order_is_never_sql(app: vallum.Vallum, order: str) -> None:
     """Identifiers come from the schema only."""
     for ask in (app.sudo().search, app.sudo().page, app.sudo().search_read):

@@ -112,10 +112,13 @@ def test_the_team_s_events_hear_of_guarded_statements(
 
 
 def test_only_what_can_be_guarded_is_taken(app: vallum.Vallum, engine: sa.Engine) -> None:
-    """Another database, no engine, a connection, asynchronous sessions: an error that says what to give."""
-    asynchronous = async_sessionmaker(create_async_engine("postgresql+psycopg://"))
+    """Another database, no engine, a connection, several engines: an error that says what to give."""
+    asynchronous = create_async_engine("postgresql+psycopg://")
     wrong: list[Any] = [
-        asynchronous,
+        async_sessionmaker(),
+        async_sessionmaker(asynchronous, binds={m.Lead: asynchronous}),
+        async_sessionmaker(asynchronous, sync_session_class=lambda **_: orm.Session()),
+        asynchronous.connect(),
         orm.sessionmaker(),
         orm.sessionmaker(sa.create_engine("sqlite://")),
         orm.sessionmaker(engine, binds={m.Lead: engine}),

@@ -14,7 +14,7 @@ from sqlalchemy.ext.compiler import compiles
 import vallum
 from examples.trading import models as m
 from vallum.enforce.session import Guard
-from vallum.enforce.session import guard as parts
+from vallum.enforce.session import guarded as parts
 from vallum.kernel import AccessDenied
 
 Ask = Callable[[Any], Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,10 +13,12 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
+from sqlalchemy.ext.asyncio import async_sessionmaker
 
 import vallum
 from examples.trading import SECURITY, Base, generate
 from tests.enforce.statements import ENTITIES, Statements
+from tests.support.asynchronous import async_engine
 from vallum.kernel import AccessDenied
 from vallum.postgres import EmbeddedServer
 
@@ -77,7 +80,7 @@ def worlds(pg_server: EmbeddedServer) -> Iterator[dict[str, Any]]:
         found: dict[str, Any] = {}
         for login, copy in copies.items():
             opened = delete_hidden(own, login, copy)
-            found[login] = (guard, orm.sessionmaker(stack.enter_context(engine_of(copy))), opened)
+            found[login] = (own, guard, orm.sessionmaker(stack.enter_context(engine_of(copy))), opened)
         yield found
     for copy in (*(f"{name}_{login}" for login in LOGINS), name):
         pg_server.drop_database(copy)
@@ -89,7 +92,7 @@ def test_random_statements_answer_as_if_nothing_else_existed(worlds: dict[str, A
 
     The seed is drawn anew each time and is named where an answer differs.
     """
-    guard, plain, opened = worlds[login]
+    _, guard, plain, opened = worlds[login]
     seed = Random().randrange(10**9)  # noqa: S311 - no secret
     statements = Statements(Random(seed), opened)  # noqa: S311
     asked = 0
@@ -100,3 +103,26 @@ def test_random_statements_answer_as_if_nothing_else_existed(worlds: dict[str, A
             assert ask(guarded) == expected, (seed, number, name)
             asked += bool(expected)
     assert asked > ROUNDS // 4
+
+
+@pytest.mark.parametrize("login", LOGINS)
+def test_random_statements_that_are_awaited_answer_the_same(worlds: dict[str, Any], login: str) -> None:
+    """In an asynchronous session, by psycopg's asynchronous connections."""
+    own, _, plain, opened = worlds[login]
+    seed = Random().randrange(10**9)  # noqa: S311 - no secret
+    statements = Statements(Random(seed), opened)  # noqa: S311
+
+    async def run() -> int:
+        asked = 0
+        async with async_engine(own.application.database.dsn) as engine:
+            guard = own.guard(async_sessionmaker(engine))
+            for number in range(ROUNDS):
+                name, ask = statements.one()
+                with plain() as oracle:
+                    expected = ask(oracle)
+                async with guard(login) as guarded:
+                    assert await guarded.run_sync(ask) == expected, (seed, number, name)
+                asked += bool(expected)
+        return asked
+
+    assert asyncio.run(run()) > ROUNDS // 4

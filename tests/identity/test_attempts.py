@@ -102,6 +102,7 @@ def test_one_network_that_tries_many_users_is_shut(new_world: Maker) -> None:
 
 
 @pytest.mark.asvs("6.3.1")
+@pytest.mark.attacks("addresses: IPv4-mapped IPv6")
 def test_address_written_as_ipv6_is_the_same_address(world: World) -> None:
     """`::ffff:192.0.2.10` gives no second set of attempts."""
     for number in range(20):

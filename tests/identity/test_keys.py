@@ -110,6 +110,7 @@ def test_key_ends_at_its_instant(world: World) -> None:
     assert calls.key(text, client()).refusal is Refusal.EXPIRED
 
 
+@pytest.mark.attacks("addresses: IPv4-mapped IPv6")
 def test_key_is_good_from_its_networks_only(world: World) -> None:
     """An IPv4 address written as IPv6 is the same; an unknown one is nowhere."""
     scope = Scope.parse(["sale.order"], ["read"], ["192.0.2.0/24", "2001:db8::/48"])

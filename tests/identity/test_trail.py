@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.identity.world import CHEAP, GOOD, START, client
+from vallum.audit.waiting import members
 from vallum.identity.base import Base
 from vallum.identity.events import Events
 from vallum.identity.identity import Identity
@@ -37,8 +38,8 @@ def identity(pg_dsn: str) -> Iterator[Identity]:
 
 
 def _trail(identity: Identity) -> list[tuple[str, dict[str, object]]]:
-    rows = identity.base.store.rows("SELECT kind, new FROM vallum.audit_inbox ORDER BY id")
-    return [(kind, json.loads(text)) for kind, text in rows]
+    rows = identity.base.store.rows("SELECT kind, content FROM vallum.audit_inbox ORDER BY id")
+    return [(kind, members(text)) for kind, text in rows]
 
 
 @pytest.mark.asvs("16.3.1")

@@ -106,6 +106,7 @@ def test_pages_run_no_script_but_our_own(installation: Installation, browser: ht
         {},
     ],
 )
+@pytest.mark.attacks("web: CSRF", "web: login CSRF")
 def test_form_from_elsewhere_is_refused(
     installation: Installation, browser: httpx.Client, headers: dict[str, str]
 ) -> None:
@@ -116,6 +117,7 @@ def test_form_from_elsewhere_is_refused(
 
 
 @pytest.mark.parametrize("sent", ["", "0" * 64, "own"])
+@pytest.mark.attacks("web: CSRF", "web: login CSRF")
 def test_form_without_the_tag_of_the_browser_is_refused(
     installation: Installation, browser: httpx.Client, sent: str
 ) -> None:
@@ -134,6 +136,7 @@ def test_form_without_the_tag_of_the_browser_is_refused(
 @pytest.mark.parametrize(
     "path", ["/account/sign-out", "/account/password", "/account/users", "/account/sessions/end"]
 )
+@pytest.mark.attacks("web: CSRF")
 def test_nothing_is_changed_by_a_get(installation: Installation, browser: httpx.Client, path: str) -> None:
     """An image on a foreign page does nothing."""
     installation.person(f"page-get-{abs(hash(path))}")
@@ -159,6 +162,7 @@ def test_nothing_is_changed_by_a_get(installation: Installation, browser: httpx.
     ],
 )
 @pytest.mark.asvs("3.7.2")
+@pytest.mark.attacks("web: open redirect")
 def test_nobody_is_sent_elsewhere(installation: Installation, browser: httpx.Client, target: str) -> None:
     """Whatever a link says to go on to."""
     login = f"go-{abs(hash(target))}"
@@ -168,6 +172,7 @@ def test_nobody_is_sent_elsewhere(installation: Installation, browser: httpx.Cli
     assert re.fullmatch(r"/[a-z][A-Za-z0-9/_\-.%?=&]*", done.headers["location"])
 
 
+@pytest.mark.attacks("web: Host of a reset link")
 def test_link_of_a_reset_does_not_follow_a_foreign_host(installation: Installation) -> None:
     """The server answers to its own names only; a forged one gets nothing."""
     with installation.server.client() as client:

@@ -18,6 +18,7 @@ def _spec(depth: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("method", ["web_read", "web_search_read"])
+@pytest.mark.attacks("rpc: growing answers")
 def test_tree_that_grows_by_repetition_is_refused(method: str, serve_company: Company) -> None:
     """Few records, each within each of the others: the answer would be as large as one likes."""
     headers = {"Authorization": f"Bearer {serve_company.people.keys['admin']}"}
@@ -31,6 +32,7 @@ def test_tree_that_grows_by_repetition_is_refused(method: str, serve_company: Co
         assert "records" in many.json()["message"]
 
 
+@pytest.mark.attacks("rpc: growing answers")
 def test_export_that_grows_by_repetition_is_refused(serve_company: Company) -> None:
     """Rows are counted while they are made."""
     headers = {"Authorization": f"Bearer {serve_company.people.keys['admin']}"}

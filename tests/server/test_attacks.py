@@ -51,6 +51,7 @@ BAD_JSON = {
 
 
 @pytest.mark.parametrize("body", BAD_JSON.values(), ids=BAD_JSON.keys())
+@pytest.mark.attacks("rpc: deep JSON", "rpc: NaN", "rpc: 5,000-digit integers")
 def test_bad_json_is_refused(body: bytes, client: httpx.Client) -> None:
     """400, by JSON-2 and by JSON-RPC."""
     headers = {"Content-Type": "application/json"}
@@ -88,6 +89,7 @@ BAD_XML = {
 
 
 @pytest.mark.parametrize("body", BAD_XML.values(), ids=BAD_XML.keys())
+@pytest.mark.attacks("rpc: deep XML", "rpc: entities", "rpc: NaN", "rpc: 5,000-digit integers")
 def test_bad_xml_is_refused(body: bytes, client: httpx.Client) -> None:
     """400; nothing is expanded, nothing fetched."""
     response = client.post("/xmlrpc/2/common", content=body, headers={"Content-Type": "text/xml"})
@@ -142,6 +144,14 @@ CALLS: dict[str, tuple[str, dict[str, Any], int]] = {
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 @pytest.mark.asvs("16.5.1")
+@pytest.mark.attacks(
+    "rpc: private methods",
+    "rpc: method names with dots",
+    "rpc: methods of the session",
+    "rpc: ids of other types",
+    "rpc: context abuse",
+    "injection: SQL",
+)
 def test_odd_calls_are_refused(call: tuple[str, dict[str, Any], int], client: httpx.Client) -> None:
     """A clear status, an error in Odoo's shape, nothing of the server in it."""
     path, body, status = call
@@ -177,6 +187,7 @@ SHUT: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("call", list(SHUT.values())[3:], ids=list(SHUT)[3:])
 @pytest.mark.asvs("8.2.3")
+@pytest.mark.attacks("fields: order by a denied field", "fields: group by a denied field")
 def test_shut_field_is_not_told(
     call: tuple[str, dict[str, Any]], client: httpx.Client, serve18: Odoo
 ) -> None:
@@ -212,6 +223,7 @@ def test_shut_field_is_not_told(
         {"lang": False},
     ],
 )
+@pytest.mark.attacks("rpc: sudo-like context keys")
 def test_context_widens_nothing(context: dict[str, Any], client: httpx.Client) -> None:
     """Keys that sound like more rights have no effect."""
     plain = client.post(f"{LEADS}/search", json={"domain": []}).json()
@@ -226,6 +238,7 @@ def test_answer_is_bounded(client: httpx.Client, serve18: Odoo) -> None:
     assert client.post(f"{LEADS}/search", json={"domain": [], "offset": 2**63}).status_code == 422
 
 
+@pytest.mark.attacks("rpc: unknown databases")
 def test_unknown_database_is_refused(client: httpx.Client, serve18: Odoo) -> None:
     """By every protocol; and databases are not listed."""
     response = client.post(f"{LEADS}/search", json={"domain": []}, headers={"X-Odoo-Database": "other"})
@@ -239,6 +252,7 @@ def test_unknown_database_is_refused(client: httpx.Client, serve18: Odoo) -> Non
         assert "error" in serve18.server.rpc(client, service, method, *args)
 
 
+@pytest.mark.attacks("rpc: secrets of other types")
 def test_secret_of_another_kind_is_refused(client: httpx.Client, serve18: Odoo) -> None:
     """Empty, giant, of other types; and an id that is not the key's."""
     server = serve18.server
@@ -273,6 +287,7 @@ def test_form_of_a_foreign_page_is_refused(client: httpx.Client) -> None:
         assert response.status_code == 415
 
 
+@pytest.mark.attacks("rpc: batches")
 def test_odd_batch_is_refused(client: httpx.Client) -> None:
     """JSON-RPC batches, which would be many calls at the price of one, are no calls."""
     assert client.post("/jsonrpc", json=[{"jsonrpc": "2.0", "params": {}}] * 1_000).status_code == 400

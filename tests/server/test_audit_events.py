@@ -163,12 +163,34 @@ def test_read_of_a_sensitive_model_is_recorded_and_of_others_not(watched: Watche
         ids = client.post("/json/2/hr.employee/search", json={"domain": [], "limit": 2}).json()
         answer = client.post("/json/2/hr.employee/read", json={"ids": ids, "fields": ["name", "salary"]})
         assert answer.status_code == 200, answer.text
-        client.post("/json/2/res.country/search_read", json={"domain": [], "fields": ["name"], "limit": 1})
+        client.post("/json/2/crm.tag/search_read", json={"domain": [], "fields": ["name"], "limit": 1})
     entry = watched.event("sensitive-read", lambda e: e["detail"]["ids"] == ids)
     assert (entry["table"], entry["detail"]["fields"]) == ("hr.employee", ["name", "salary"])
     assert (entry["actor"]["login"], entry["actor"]["verified"]) == ("helene", True)
     tables = {event.content["table"] for event in watched.audit.search(Wanted(kind="sensitive-read"))}
     assert tables == {"hr.employee"}
+
+
+def test_sensitive_model_reached_through_a_path_over_the_api_is_recorded(watched: Watched) -> None:
+    """By a domain, by the lines of a specification, and by an export; each as a read of that model."""
+    with watched.client("helene") as client:
+
+        def ask(model: str, method: str, **body: Any) -> Any:
+            answer = client.post(f"/json/2/{model}/{method}", json=body)
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+
+        found = ask("hr.department", "search", domain=[["manager_id.salary", ">", 2]])
+        entry = watched.event("sensitive-read", lambda e: "paths" in e["detail"])
+        assert (entry["table"], entry["detail"]["from"]) == ("hr.employee", "hr.department")
+        assert entry["detail"]["paths"] == ["manager_id.salary"]
+        inner: dict[str, Any] = {"manager_id": {"fields": {"birthday": {}}}}
+        ask("hr.department", "web_read", ids=found[:1], specification=inner)
+        entry = watched.event("sensitive-read", lambda e: "birthday" in e["detail"].get("fields", ()))
+        assert entry["table"] == "hr.employee"
+        ask("hr.department", "export_data", ids=found[:1], fields_to_export=["manager_id/private_email"])
+        entry = watched.event("sensitive-read", lambda e: "private_email" in e["detail"].get("fields", ()))
+        assert entry["table"] == "hr.employee"
 
 
 def test_read_that_cannot_be_recorded_is_not_given(watched: Watched) -> None:

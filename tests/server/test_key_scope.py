@@ -101,11 +101,31 @@ def _beyond(order: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
             },
         ),
         "a line is made with a copy": ("copy", {"ids": [i], "default": {lines: [[0, 0, {"name": "x"}]]}}),
+        "ordered by the partner": ("search", {"domain": [], "order": "date_order, partner_id desc"}),
+        "read in the order of partners": ("search_read", {"domain": [], "order": "partner_id", "limit": 1}),
+        "shown in the order of users": (
+            "web_search_read",
+            {"domain": [], "specification": {"name": {}}, "order": "user_id", "limit": 1},
+        ),
+        "groups in the order of partners": (
+            "read_group",
+            {"domain": [], "fields": [], "groupby": ["partner_id"], "orderby": "partner_id"},
+        ),
+        "a partner is guessed by name": ("search", {"domain": [["partner_id", "ilike", "@"]]}),
+        "a partner is searched for": ("search_count", {"domain": [["partner_id", "=", "Acme"]]}),
+        "partners are searched for": ("search_count", {"domain": [["partner_id", "in", [1, "Acme"]]]}),
+        "a hierarchy is guessed": ("search", {"domain": [["partner_id", "child_of", 1]]}),
+        "lines are guessed by name": ("search", {"domain": [[lines, "ilike", "a"]]}),
+        "a name is guessed behind a path": (
+            "search",
+            {"domain": [["partner_id.display_name", "ilike", "a"]]},
+        ),
         "another model": ("../sale.order.line/search", {"domain": []}),
     }
 
 
 @pytest.mark.parametrize("name", sorted(_beyond({"id": 1, "order_line": [1], "partner_id": [1]})))
+@pytest.mark.attacks("keys: reaching beyond their models")
 def test_key_reaches_no_other_model_through_relations(
     name: str, client: httpx.Client, marie: httpx.Client, order: dict[str, Any]
 ) -> None:
@@ -137,6 +157,24 @@ def test_key_does_with_its_own_model_what_it_is_for(client: httpx.Client, order:
     made = client.post(f"{ORDERS}/create", json={"vals_list": [values]})
     assert made.status_code != 403, made.text
     assert client.post(f"{ORDERS}/write", json={"ids": [i], "vals": {"order_line": []}}).json() is True
+
+
+def test_key_orders_by_ids_what_it_is_not_for(client: httpx.Client, marie: httpx.Client) -> None:
+    """Groups of partners without an order; with the wider key they are in the order of partners."""
+    grouped = {"domain": [], "fields": ["__count"], "groupby": ["partner_id"]}
+    narrow = client.post(f"{ORDERS}/read_group", json=grouped).json()
+    wide = marie.post(f"{ORDERS}/read_group", json=grouped).json()
+    ids = [group["partner_id"][0] for group in narrow if group["partner_id"]]
+    assert ids == sorted(ids)
+    assert ids != [group["partner_id"][0] for group in wide if group["partner_id"]]
+    key = str
+    assert sorted(narrow, key=key) == sorted(wide, key=key)
+    found = client.post(
+        f"{ORDERS}/search_read", json={"order": "partner_id.id", "fields": ["partner_id"]}
+    ).json()
+    partners = [record["partner_id"][0] for record in found]
+    assert partners == sorted(partners)
+    assert partners
 
 
 def test_key_for_lines_as_well_writes_them(marie: httpx.Client, order: dict[str, Any]) -> None:

@@ -135,6 +135,7 @@ def _sign_in(server: Server, client: httpx.Client, login: str, password: str, ad
 
 
 @pytest.mark.slow
+@pytest.mark.attacks("addresses: chains of proxies")
 def test_guessing_is_limited_over_all_workers(limited: Odoo) -> None:
     """One address and many names, one name and many addresses; a known address gets in all the same."""
     server = limited.server
@@ -168,6 +169,7 @@ def test_calls_are_limited_over_all_workers(limited: Odoo) -> None:
 
 @pytest.mark.slow
 @pytest.mark.asvs("4.1.3")
+@pytest.mark.attacks("addresses: IPv4-mapped IPv6", "addresses: chains of proxies")
 def test_addresses_are_allowed_and_denied(limited: Odoo) -> None:
     """By user and group; an IPv4 address in the form of IPv6 is that address."""
     server = limited.server

@@ -48,6 +48,7 @@ def test_person_signs_in_by_openid_and_is_signed_out_from_there(
     assert visitor.here.post("/sso/one/back-channel", data={"logout_token": token}).status_code == 400
 
 
+@pytest.mark.attacks("web: login CSRF")
 def test_answer_in_another_browser_signs_nobody_in(federation: Federation, visitor: Visitor) -> None:
     """Login CSRF: a link with somebody else's code."""
     federation.openid()

@@ -113,6 +113,7 @@ def test_every_answer_has_the_headers(serve18: Odoo) -> None:
         assert client.get("/jsonrpc").status_code == 405
 
 
+@pytest.mark.attacks("web: foreign hosts")
 def test_foreign_host_is_refused(serve18: Odoo) -> None:
     """Whatever it looks like."""
     with serve18.server.client() as client:
@@ -157,6 +158,7 @@ def test_sslscan_finds_nothing_old(serve18: Odoo) -> None:
         assert any(line.split() == [old, "disabled"] for line in found.splitlines())
 
 
+@pytest.mark.attacks("rpc: huge JSON", "rpc: huge XML")
 def test_body_is_limited(serve18: Odoo) -> None:
     """By what it says it is, and by what it is; before anybody is asked for a key."""
     with serve18.server.client() as client:
@@ -238,6 +240,7 @@ def test_health_and_metrics(serve18: Odoo) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.attacks("web: slow requests")
 def test_slow_request_costs_no_thread(serve18: Odoo) -> None:
     """Fifty clients that never finish their bodies; another is answered meanwhile."""
     server = serve18.server

@@ -1,23 +1,13 @@
-"""The requirements of OWASP ASVS 5.0 that are proven here, and the table of what proves them.
-
-A test names a requirement by `@pytest.mark.asvs("6.2.1")`. `make asvs` runs the tests that name one and
-writes docs/reference/asvs.md; a test holds the table's names against the marks.
-"""
+"""The requirements of OWASP ASVS 5.0 that are proven here: `make asvs` writes docs/reference/asvs.md."""
 
 from __future__ import annotations
 
-import ast
-from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
-import pytest
+from tests.support.proofs import Catalogue
 
-__all__ = ["DEVIATIONS", "REQUIREMENTS", "Results", "marked", "table"]
-
-ROOT: Final = Path(__file__).parents[2]
-PAGE: Final = ROOT / "docs" / "reference" / "asvs.md"
+__all__ = ["ASVS"]
 
 # In our own words; the standard's text is at https://github.com/OWASP/ASVS/tree/v5.0.0
 REQUIREMENTS: Final[Mapping[str, str]] = {
@@ -116,71 +106,14 @@ DEVIATIONS: Final[Mapping[str, str]] = {
     " differ; `totp_drift = 0` takes its own alone.",
 }
 
-
-def marked() -> dict[str, list[str]]:
-    """The tests that name a requirement, by requirement: `tests/…/test_x.py::test_y`."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                continue
-            for number in _numbers(node):
-                found[number].append(f"{path.relative_to(ROOT)}::{node.name}")
-    return dict(found)
-
-
-def _numbers(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
-    return [
-        argument.value
-        for mark in node.decorator_list
-        if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Attribute) and mark.func.attr == "asvs"
-        for argument in mark.args
-        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
-    ]
-
-
-def table(results: Mapping[str, str]) -> str:
-    """The page. `results`: what became of each test, by name."""
-    lines = [
-        "# OWASP ASVS 5.0: what is proven, and by which test",
-        "",
+ASVS: Final = Catalogue(
+    mark="asvs",
+    title="OWASP ASVS 5.0: what is proven, and by which test",
+    intro=(
         "Made by `make asvs`, which runs every test that names a requirement. What each says is in our own",
         "words, the standard's are at <https://github.com/OWASP/ASVS/tree/v5.0.0>.",
-        "",
-        "| id | what | tests | result |",
-        "|---|---|---|---|",
-    ]
-    tests = marked()
-    for number in sorted(REQUIREMENTS, key=_order):
-        names = tests.get(number, [])
-        said = {results.get(name, "not run") for name in names}
-        result = "no test names it" if not names else ", ".join(sorted(said))
-        shown = "<br>".join(f"`{name.removeprefix('tests/')}`" for name in names)
-        lines.append(f"| {number} | {REQUIREMENTS[number]} | {shown} | {result} |")
-    lines += ["", "## Deviations", "", "| id | what is different, and why |", "|---|---|"]
-    lines += [f"| {number} | {DEVIATIONS[number]} |" for number in sorted(DEVIATIONS, key=_order)]
-    return "\n".join(lines) + "\n"
-
-
-def _order(number: str) -> tuple[int, ...]:
-    return tuple(map(int, number.split(".")))
-
-
-class Results:
-    """A plugin that keeps what became of each test, and writes the page at the end."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, str] = {}
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """One phase of one test; the worst of all counts."""
-        name = report.nodeid.partition("[")[0]
-        worst = {"passed": 0, "skipped": 1, "failed": 2}
-        if report.when == "call" or report.outcome != "passed":
-            known = self._found.get(name, "passed")
-            self._found[name] = max(known, report.outcome, key=lambda outcome: worst[outcome])
-
-    def pytest_sessionfinish(self) -> None:
-        """Write it."""
-        PAGE.write_text(table(self._found), encoding="utf-8")
+    ),
+    head=("id", "what"),
+    items=dict(sorted(REQUIREMENTS.items(), key=lambda item: tuple(map(int, item[0].split("."))))),
+    deviations=DEVIATIONS,
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,24 @@ class Pair:
         self.ask(self.replica, "SELECT pg_wal_replay_pause()")
         # Asked for, it happens at the next record.
         self.ask(self.dsn, "SELECT pg_logical_emit_message(false, 'pause', '', true)")
+
+    def part(self) -> None:
+        """Let the standby receive nothing any more: what the primary does now, it will never know."""
+        self.ask(self.replica, "ALTER SYSTEM SET primary_conninfo = ''")
+        self.ask(self.replica, "SELECT pg_reload_conf()")
+        while self.ask(self.replica, "SELECT count(*) FROM pg_stat_wal_receiver"):
+            time.sleep(0.05)
+
+    def promote(self) -> None:
+        """Let the standby take over."""
+        if not self.ask(self.replica, "SELECT pg_promote(true, 60)"):
+            raise RuntimeError("the standby does not take over")
+
+    def caught_up(self) -> None:
+        """Wait until the standby has all that the primary has done."""
+        position = self.ask(self.dsn, "SELECT pg_current_wal_flush_lsn()::text")
+        while not self.ask(self.replica, f"SELECT pg_last_wal_replay_lsn() >= '{position}'"):
+            time.sleep(0.05)
 
     def resume(self) -> None:
         """Let it catch up."""

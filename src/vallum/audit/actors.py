@@ -43,7 +43,10 @@ _LABEL: Final = b"vallum audit actor v1"
 _KIND: Final = re.compile(r"[a-z][a-z-]{0,39}")
 _SEPARATOR: Final = "\x1f"
 _LIMIT: Final = 200
-_RESERVED: Final = frozenset({"alarm", "row", "audit-enabled", "audit-disabled", "retention", "erasure"})
+_RESERVED: Final = frozenset(
+    {"alarm", "row", "create", "write", "unlink", "truncate", "baseline"}
+    | {"audit-enabled", "audit-disabled", "retention", "erasure", "succession"}
+)
 
 
 @dataclass(frozen=True, slots=True)

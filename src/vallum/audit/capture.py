@@ -3,8 +3,12 @@
 Pure: a table and the modes of its columns give SQL. Identifiers come from the catalogue (`tables`).
 A value becomes JSON: integers and booleans as such, dates in ISO form, instants in UTC, bytes in hexadecimal,
 all else as PostgreSQL writes it, so that it can be put back; what is longer than `LARGE` bytes as a digest.
+What an event costs is mostly what PostgreSQL has to prepare anew in each transaction, and that is each
+function and operator of an expression: one small statement a column, of which those are prepared that run,
+costs a third of one large expression. Hence the form of what is written here.
 Invariant: what the function computes may fail (a column was renamed or dropped); the write it watches may not
-fail for that: it falls back to comparing whole rows.
+fail for that. Where the event trigger sees alterations as they are made, the table is watched row by row from
+then on; where there is none, the function falls back to comparing whole rows.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 from vallum.audit.tables import Column, Table, ident, literal
+from vallum.audit.waiting import OPERATIONS
 
 __all__ = [
     "LARGE",
@@ -83,22 +88,39 @@ def _json(column: Column, row: str) -> str:
     plain = f"pg_catalog.to_json({text})::pg_catalog.text"
     if _is_large(column):
         measured = value if is_bytes else text
-        content = value if is_bytes else f"pg_catalog.convert_to({text}, 'UTF8')"
-        digest = (
-            f"pg_catalog.json_build_object('bytes', pg_catalog.octet_length({measured}), 'digest', "
-            f"pg_catalog.encode(pg_catalog.sha256({content}), 'hex'))::pg_catalog.text"
-        )
+        long = "audit_long_bytes" if is_bytes else "audit_long"
         longer = f"pg_catalog.octet_length({measured}) OPERATOR(pg_catalog.>) {LARGE}"
-        plain = f"CASE WHEN {longer} THEN {digest} ELSE {plain} END"
-    return f"CASE WHEN {value} IS NULL THEN 'null' ELSE {plain} END"
+        plain = f"CASE WHEN {longer} THEN vallum.{long}({measured}) ELSE {plain} END"
+    return f"coalesce({plain}, 'null')"
 
 
-def _part(column: Column, mode: Mode, row: str) -> str:
-    """`"name":value`, as an expression."""
-    name = json.dumps(column.name, ensure_ascii=False) + ":"
+def _name(column: Column) -> str:
+    """`,"name":`, as it stands before a value."""
+    return "," + json.dumps(column.name, ensure_ascii=False) + ":"
+
+
+_HIDDEN: Final = '{"hidden":true}'
+
+
+def _members(columns: Sequence[Column], modes: Mapping[str, Mode], row: str) -> str:
+    """`,"a":1,"b":"x"` as an expression: what stands within a JSON object, each with a comma before it."""
+    parts: list[str] = []
+    for column in columns:
+        if modes[column.name] == "hidden":
+            parts.append(literal(_name(column) + _HIDDEN))
+        else:
+            parts += [literal(_name(column)), _json(column, row)]
+    # PostgreSQL takes 100 arguments at most.
+    lists = [", ".join(parts[i : i + 90]) for i in range(0, len(parts), 90)]
+    return f" {_AND} ".join(f"pg_catalog.concat({some})" for some in lists)
+
+
+def _pair(column: Column, mode: Mode) -> str:
+    """`,"name":[old,new]`, as an expression."""
     if mode == "hidden":
-        return literal(name + '{"hidden":true}')
-    return f"{literal(name)} {_AND} {_json(column, row)}"
+        return literal(f"{_name(column)}[{_HIDDEN},{_HIDDEN}]")
+    old, new = _json(column, "OLD"), _json(column, "NEW")
+    return f"{literal(_name(column) + '[')} {_AND} {old} {_AND} ',' {_AND} {new} {_AND} ']'"
 
 
 def _differs(column: Column) -> str:
@@ -113,44 +135,29 @@ def _differs(column: Column) -> str:
     return f"({old} OPERATOR(pg_catalog.=) {new}) IS NOT TRUE AND NOT {both_null}"
 
 
-def _joined(parts: Sequence[str]) -> str:
-    """The parts that are not null between commas: PostgreSQL takes 100 arguments at most."""
-    lists = [
-        "pg_catalog.concat_ws(',', " + ",\n        ".join(parts[i : i + 90]) + ")"
-        for i in range(0, len(parts), 90)
-    ]
-    if len(lists) == 1:
-        return lists[0]
-    return "pg_catalog.concat_ws(',', " + ", ".join(_unless_empty(part) for part in lists) + ")"
-
-
-def _unless_empty(text: str) -> str:
-    # Not NULLIF, and not a text twice: the first part of it that is anything.
-    return f"pg_catalog.substring({text}, '(?s)^.+$')"
-
-
-def _object(columns: Sequence[Column], modes: Mapping[str, Mode], row: str) -> str:
-    return f"'{{' {_AND} " + _joined([_part(c, modes[c.name], row) for c in columns]) + f" {_AND} '}}'"
-
-
-def _changes(table: Table, modes: Mapping[str, Mode], row: str) -> str:
-    parts = [f"CASE WHEN {_differs(c)} THEN {_part(c, modes[c.name], row)} END" for c in table.columns]
-    return f"'{{' {_AND} {_joined(parts)} {_AND} '}}'"
-
-
-def _key(table: Table, row: str) -> str:
-    columns = [c for name in table.key for c in table.columns if c.name == name]
-    return _object(columns, dict.fromkeys(table.key, "plain"), row) if columns else "NULL"
-
-
 _AND: Final = "OPERATOR(pg_catalog.||)"
 _IS: Final = "OPERATOR(pg_catalog.=)"
-# The number of the transaction's next event: kept where a rolled back savepoint takes it back as well.
-_NEXT: Final = f"""coalesce(CASE WHEN NOT pg_catalog.current_setting('vallum.audit_n', true) {_IS} ''
-        THEN pg_catalog.current_setting('vallum.audit_n', true) END::pg_catalog.int4, 0)"""
-_WHO: Final = """pg_catalog.current_setting('vallum.audit_stamp', true), pg_catalog.pg_backend_pid(),
-        SESSION_USER, pg_catalog.current_setting('role'), pg_catalog.current_setting('application_name'),
-        pg_catalog.inet_client_addr()"""
+_ID: Final = "pg_catalog.nextval('vallum.audit_event_id'::pg_catalog.regclass)"
+# How many events the transaction has: kept where a rolled back savepoint takes it back as well.
+_COUNTED: Final = (
+    "pg_catalog.concat('0', pg_catalog.current_setting('vallum.audit_n', true))::pg_catalog.int4"
+)
+
+
+def _who(number: str) -> str:
+    """Which event of its transaction it is, and who writes; `waiting` takes it apart.
+
+    The separators are in no name that is not quoted. An address is left out where there is none.
+    """
+    return f"""pg_catalog.concat_ws(E'\\x1f', {number}, pg_catalog.inet_client_addr(),
+        pg_catalog.pg_backend_pid(), pg_catalog.current_setting('application_name'),
+        pg_catalog.quote_ident(SESSION_USER), pg_catalog.quote_ident(pg_catalog.current_setting('role')),
+        pg_catalog.current_setting('vallum.audit_stamp', true))"""
+
+
+_COUNT: Final = (
+    f"pg_catalog.set_config('vallum.audit_n', ({_COUNTED} OPERATOR(pg_catalog.+) 1)::pg_catalog.text, true)"
+)
 
 
 def function_bodies(table: Table, modes: Mapping[str, Mode]) -> dict[str, str]:
@@ -159,52 +166,63 @@ def function_bodies(table: Table, modes: Mapping[str, Mode]) -> dict[str, str]:
     One for each, and few statements in them: what they cost is paid by every write.
     Every name says where it is from: the writer's search path has no say.
     """
-    old, new = _object(table.columns, modes, "OLD"), _object(table.columns, modes, "NEW")
-    computed = {"i": f"w := {new};", "d": f"o := {old};", "u": f"o := {old};\n        w := {new};"}
-    if table.key:
-        # Without a key all columns are needed: nothing else says which row it was.
-        computed["u"] = f"""o := {_changes(table, modes, "OLD")};
-        IF o {_IS} '{{}}' THEN
-            RETURN NULL;
-        END IF;
-        w := {_changes(table, modes, "NEW")};"""
-    bodies = {op: _row_body(table, modes, op, text) for op, text in computed.items()}
+    bodies = {op: _row_body(table, modes, op) for op in "iud"}
     return {**bodies, "t": _truncate_body(table, modes)}
 
 
-def _row_body(table: Table, modes: Mapping[str, Mode], op: str, computed: str) -> str:
-    hidden = literal("{" + ",".join(_array_item(c) for c in modes if modes[c] == "hidden") + "}")
-    keys = literal("{" + ",".join(map(_array_item, table.key)) + "}")
+def _content(table: Table, modes: Mapping[str, Mode], op: str) -> str:
+    """Statements that put what the event holds into `c`, and leave the function where nothing changed."""
+    if op != "u":
+        return f"c := {_members(table.columns, modes, 'NEW' if op == 'i' else 'OLD')};"
+    steps = ["c := '';"]
+    for column in table.columns:
+        add = f"c := c {_AND} {_pair(column, modes[column.name])};"
+        # Without a key all columns are needed: nothing else says which row it was.
+        steps.append(f"IF {_differs(column)} THEN {add} END IF;" if table.key else add)
+    if table.key:
+        steps.append(f"IF c {_IS} '' THEN RETURN NULL; END IF;")
+    return "\n    ".join(steps)
+
+
+def _row_body(table: Table, modes: Mapping[str, Mode], op: str) -> str:
+    content = _content(table, modes, op)
+    columns = [c for name in table.key for c in table.columns if c.name == name]
     row = "NEW" if op == "i" else "OLD"
+    key = _members(columns, dict.fromkeys(table.key, "plain"), row) if columns else "NULL"
+    declared = careful = ""
+    if not table.watched:
+        content, key, careful = _guarded(table, modes, content, key), "k", ", careful"
+        declared = "\n    k pg_catalog.text;\n    careful pg_catalog.bool;"
     return f"""
 DECLARE
-    o pg_catalog.text;
-    w pg_catalog.text;
-    k pg_catalog.text;
-    n pg_catalog.text;
-    careful pg_catalog.bool := false;
+    c pg_catalog.text;
+    w pg_catalog.text;{declared}
 BEGIN
-    BEGIN
-        {computed}
-        k := {_key(table, row)};
-    EXCEPTION WHEN OTHERS THEN
-        -- The table is not what it was when this was written.
-        SELECT d.* INTO k, o, w, careful FROM vallum.audit_whole(TG_OP, pg_catalog.to_jsonb(OLD),
-            pg_catalog.to_jsonb(NEW), {keys}, {hidden}) d;
-        IF careful IS NULL THEN
-            RETURN NULL;
-        END IF;
-    END;
-    -- Not PERFORM: that runs a query.
-    n := pg_catalog.set_config('vallum.audit_n', ({_NEXT} OPERATOR(pg_catalog.+) 1)::pg_catalog.text, true);
-    INSERT INTO vallum.audit_inbox VALUES (pg_catalog.nextval('vallum.audit_event_id'::pg_catalog.regclass),
-        pg_catalog.pg_current_xact_id(), n::pg_catalog.int4, pg_catalog.clock_timestamp(), 'row',
-        {literal(table.relation)}, k, '{op}', o, w, {_WHO}, careful);
-    IF n {_IS} '2' THEN
+    {content}
+    w := {_who(_COUNT)};
+    INSERT INTO vallum.audit_inbox VALUES ({_ID}, pg_catalog.pg_current_xact_id(),
+        pg_catalog.clock_timestamp(), '{OPERATIONS[op]}', {literal(table.relation)}, {key}, c, w{careful});
+    IF pg_catalog.starts_with(w, E'2\\x1f') THEN
         INSERT INTO vallum.audit_footer (xid) VALUES (pg_catalog.pg_current_xact_id());
     END IF;
     RETURN NULL;
 END """  # noqa: S608 - names of the catalogue, quoted
+
+
+def _guarded(table: Table, modes: Mapping[str, Mode], content: str, key: str) -> str:
+    """The same statements, with a way on where the table is not what it was when they were written."""
+    hidden = literal("{" + ",".join(_array_item(c) for c in modes if modes[c] == "hidden") + "}")
+    keys = literal("{" + ",".join(map(_array_item, table.key)) + "}")
+    return f"""BEGIN
+    {content}
+    k := {key};
+    EXCEPTION WHEN OTHERS THEN
+        SELECT d.* INTO k, c, careful FROM vallum.audit_whole(TG_OP, pg_catalog.to_jsonb(OLD),
+            pg_catalog.to_jsonb(NEW), {keys}, {hidden}) d;
+        IF careful IS NULL THEN
+            RETURN NULL;
+        END IF;
+    END;"""  # noqa: S608 - names of the catalogue, quoted
 
 
 def _array_item(name: str) -> str:
@@ -213,31 +231,33 @@ def _array_item(name: str) -> str:
 
 def rows_as_events(table: Table, modes: Mapping[str, Mode], op: str, source: str) -> str:
     """Insert an event per row that is there: what is lost by TRUNCATE, or what there was at the beginning."""
-    row = _object(table.columns, modes, "x")
-    old, new = (row, "NULL") if op == "t" else ("NULL", row)
+    number = f"{_COUNTED} OPERATOR(pg_catalog.+) pg_catalog.row_number() OVER ()"
     return (
-        "INSERT INTO vallum.audit_inbox SELECT "  # noqa: S608
-        "pg_catalog.nextval('vallum.audit_event_id'::pg_catalog.regclass), "
-        f"pg_catalog.pg_current_xact_id(), {_NEXT} OPERATOR(pg_catalog.+) pg_catalog.row_number() OVER (), "
-        f"pg_catalog.clock_timestamp(), 'row', {literal(table.relation)}, {_key(table, 'x')}, "
-        f"'{op}'::pg_catalog.\"char\", {old}, {new}, {_WHO}, false FROM {source} x"
+        f"INSERT INTO vallum.audit_inbox SELECT {_ID}, pg_catalog.pg_current_xact_id(), "  # noqa: S608
+        f"pg_catalog.clock_timestamp(), '{OPERATIONS[op]}', {literal(table.relation)}, {_key(table)}, "
+        f"{_members(table.columns, modes, 'x')}, {_who(number)} FROM {source} x"
     )
+
+
+def _key(table: Table) -> str:
+    columns = [c for name in table.key for c in table.columns if c.name == name]
+    return _members(columns, dict.fromkeys(table.key, "plain"), "x") if columns else "NULL"
 
 
 def rows_as_json(table: Table) -> str:
     """A query for the rows there are, as events would have them: key and values."""
     modes: dict[str, Mode] = dict.fromkeys((c.name for c in table.columns), "plain")
     source = table.sql if table.kind == "p" else f"ONLY {table.sql}"
-    return f"SELECT {_key(table, 'x')}, {_object(table.columns, modes, 'x')} FROM {source} x"  # noqa: S608
+    return f"SELECT {_key(table)}, {_members(table.columns, modes, 'x')} FROM {source} x"  # noqa: S608
 
 
 def count_events(count: str) -> tuple[str, str]:
     """Go on after the events that `rows_as_events` has inserted; `count`: how many those are, in SQL."""
-    total = f"{_NEXT} OPERATOR(pg_catalog.+) {count}"
+    total = f"{_COUNTED} OPERATOR(pg_catalog.+) {count}"
     # The mark of the second event, where it is among these.
     mark = (
         "INSERT INTO vallum.audit_footer (xid) SELECT pg_catalog.pg_current_xact_id()"
-        f" WHERE {_NEXT} OPERATOR(pg_catalog.<) 2 AND {total} OPERATOR(pg_catalog.>=) 2"
+        f" WHERE {_COUNTED} OPERATOR(pg_catalog.<) 2 AND {total} OPERATOR(pg_catalog.>=) 2"
     )
     return mark, f"SELECT pg_catalog.set_config('vallum.audit_n', ({total})::pg_catalog.text, true)"
 

@@ -24,10 +24,16 @@ __all__ = ["SHARED", "Enabled", "check_triggers", "enabled_by_log", "shared_func
 Connection = psycopg.Connection[Any]
 SHARED: Final = (
     "audit_footer",
+    "audit_event",
     "audit_record",
+    "audit_members",
+    "audit_long",
+    "audit_long_bytes",
+    "audit_value",
     "audit_difference",
     "audit_whole",
     "audit_careful",
+    "audit_shape",
     "audit_altered",
 )
 

@@ -7,44 +7,18 @@ Invariant: a value that is not known to be plain stands in the entry as a commit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from vallum.audit.actors import read_stamp
-from vallum.audit.canonical import Json, canonical, commitment, parse_values, salt_of
+from vallum.audit.canonical import Json, canonical, commitment, salt_of
+from vallum.audit.waiting import LETTERS, Waiting, sides
 
-__all__ = ["OPERATIONS", "VERSION", "Entry", "Raw", "entry_of", "instant", "make_entry"]
+__all__ = ["VERSION", "Entry", "entry_of", "instant", "make_entry"]
 
 VERSION: Final = 1
-OPERATIONS: Final = {"i": "create", "u": "write", "d": "unlink", "t": "truncate", "s": "baseline"}
-_LETTERS: Final = {name: letter for letter, name in OPERATIONS.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """An event of the inbox, in the order of its columns; `of`: the transaction's number of events."""
-
-    id: int
-    xid: str
-    n: int
-    at: datetime
-    kind: str
-    relation: str | None
-    key: str | None
-    op: str | None
-    old: str | None
-    new: str | None
-    stamp: str | None
-    pid: int
-    role: str
-    acting: str | None
-    app: str | None
-    ip: str | None
-    stale: bool
-    of: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,65 +68,79 @@ class _Values:
         }
 
 
-def entry_of(raw: Raw, modes: Mapping[str, str], *, seed: bytes, key: bytes | None, database: str) -> Entry:
-    """The entry of an event. `modes`: of the table's columns; `key`: what stamps are checked with."""
+def entry_of(
+    event: Waiting,
+    of: int | None,
+    modes: Mapping[str, str],
+    *,
+    seed: bytes,
+    key: bytes | None,
+    database: str,
+) -> Entry:
+    """The entry of an event.
+
+    `of`: how many its transaction has; `modes`: of the table's columns; `key`: what stamps are checked with.
+    Raises: ValueError (it has no event's form).
+    """
     values = _Values(seed)
-    who = read_stamp(key, raw.stamp, database=database, xid=raw.xid, pid=raw.pid) if raw.stamp else None
-    if who is None:
-        actor: dict[str, Json] = {"role": raw.role, "verified": False}
-        if raw.stamp:
-            actor["forged"] = True
-        name = f"role:{raw.role}"
-    else:
-        actor = {"id": who.user, "verified": True}
-        for part, value in (("ip", who.ip), ("login", who.login)):
-            if value:
-                actor[part] = values.commit(f"actor.{part}", value)
-        if who.request:
-            actor["request"] = who.request
-        name = str(who.user)
+    actor, name = _actor(event, values, key, database)
+    who = event.who
+    is_row = event.kind in LETTERS
     content: dict[str, Json] = {
         "actor": actor,
-        "at": instant(raw.at),
-        "db": _database(raw),
-        "id": raw.id,
-        "kind": raw.kind,
-        "n": raw.n,
+        "at": instant(event.at),
+        "db": _database(event),
+        "id": event.id,
+        "kind": "row" if is_row else event.kind,
+        "n": who.n,
         # A transaction's only event has no number of events beside it.
-        "of": 1 if raw.of is None and raw.n == 1 else raw.of,
-        "tx": raw.xid,
+        "of": 1 if of is None and who.n == 1 else of,
+        "tx": event.xid,
         "v": VERSION,
     }
-    if raw.relation is not None:
-        content["table"] = raw.relation
-    row_key = _parsed(raw.key)
-    if row_key is not None:
-        content["key"] = values.row("key", row_key, modes)
-    if raw.kind == "row":
+    if event.relation is not None:
+        content["table"] = event.relation
+    if event.key is not None:
+        content["key"] = values.row("key", event.key, modes)
+    if is_row:
+        old, new = sides(event.kind, event.content)
         content |= {
-            "new": values.row("new", _parsed(raw.new), modes),
-            "old": values.row("old", _parsed(raw.old), modes),
-            "op": OPERATIONS[raw.op or ""],
+            "new": values.row("new", new, modes),
+            "old": values.row("old", old, modes),
+            "op": event.kind,
         }
-        if raw.stale:
+        if event.careful:
             content["careful"] = True
     else:
-        content["detail"] = json.loads(raw.new or "{}")
-    found = canonical(content)
+        content["detail"] = dict(event.content)
     return Entry(
-        found,
-        raw.at,
-        raw.relation,
-        key_text(row_key) if row_key else None,
-        raw.op,
+        canonical(content),
+        event.at,
+        event.relation,
+        key_text(event.key) if event.key else None,
+        LETTERS.get(event.kind),
         name,
         seed if values.secret else None,
         canonical(values.secret) if values.secret else None,
     )
 
 
-def _parsed(row: str | None) -> dict[str, Json] | None:
-    return None if row is None else parse_values(row)
+def _actor(event: Waiting, values: _Values, key: bytes | None, database: str) -> tuple[dict[str, Json], str]:
+    """Who acted, and under which name that is found: an application's user, proven, or else a role."""
+    text, role = event.who.stamp, event.who.role
+    who = read_stamp(key, text, database=database, xid=event.xid, pid=event.who.pid) if text else None
+    if who is None:
+        actor: dict[str, Json] = {"role": role, "verified": False}
+        if text:
+            actor["forged"] = True
+        return actor, f"role:{role}"
+    actor = {"id": who.user, "verified": True}
+    for part, value in (("ip", who.ip), ("login", who.login)):
+        if value:
+            actor[part] = values.commit(f"actor.{part}", value)
+    if who.request:
+        actor["request"] = who.request
+    return actor, str(who.user)
 
 
 def key_text(key: Mapping[str, Json]) -> str:
@@ -164,19 +152,20 @@ def key_text(key: Mapping[str, Json]) -> str:
     return str(next(iter(key.values()))) if len(key) == 1 else canonical(dict(key))
 
 
-def _database(raw: Raw) -> dict[str, Any]:
-    found: dict[str, Any] = {"role": raw.role}
-    if raw.acting and raw.acting not in ("none", raw.role):
-        found["acting"] = raw.acting
-    if raw.app:
-        found["app"] = raw.app
-    if raw.ip:
-        found["address"] = raw.ip
+def _database(event: Waiting) -> dict[str, Any]:
+    who = event.who
+    found: dict[str, Any] = {"role": who.role}
+    if who.acting and who.acting not in ("none", who.role):
+        found["acting"] = who.acting
+    if who.app:
+        found["app"] = who.app
+    if who.ip:
+        found["address"] = who.ip
     return found
 
 
 def make_entry(kind: str, detail: Mapping[str, Json], at: datetime, relation: str | None = None) -> Entry:
-    """An entry that the sequencer itself writes: an alarm, and nothing else."""
+    """An entry of the log's own: an alarm of the sequencer, or the first of a successor."""
     content: dict[str, Json] = {
         "actor": {"sequencer": True, "verified": True},
         "at": instant(at),

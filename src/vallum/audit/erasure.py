@@ -1,8 +1,8 @@
 """Erase personal values from the trail, and put values back that the trail still knows.
 
 An entry holds only commitments to them: value and salt go, every proof holds as before. What was erased, and
-by whom, is an entry itself; what was copied elsewhere (archives, exports, backups, write-ahead logs) is not
-reached.
+by whom, is an entry itself, which also names the archives that were not reached. Exports, backups and
+write-ahead logs never are.
 """
 
 from __future__ import annotations
@@ -15,46 +15,72 @@ from typing import Any, Final
 import psycopg
 
 from vallum.audit.canonical import Json
+from vallum.audit.entries import key_text
 from vallum.audit.errors import AuditRefused
 from vallum.audit.install import Hand
-from vallum.audit.search import Wanted, find
+from vallum.audit.search import Event, Wanted, find
 from vallum.audit.tables import Table, ident
 from vallum.audit.values import ALTERED, ERASED, salted, without
 
-__all__ = ["Restoration", "erasable", "erase", "plan_restoration", "restore"]
+__all__ = ["Restoration", "Subject", "erasable", "erase", "plan_restoration", "restore"]
 
 Connection = psycopg.Connection[Any]
 
 
-def erasable(
-    connection: Connection,
-    relation: str | None,
-    key: str | None,
-    actor: str | None,
-    fields: Sequence[str] | None,
-) -> dict[int, list[str]]:
-    """The labels of the values that would go, by event. A record's, or those that name an actor."""
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose values are to go: a record's, or those that name an actor. `fields`: these only."""
+
+    relation: str | None = None
+    key: str | None = None
+    actor: str | None = None
+    fields: tuple[str, ...] | None = None
+
+    def labels(self, labels: Iterable[str]) -> list[str]:
+        """Of the labels of one of its events, those to go."""
+        sides = ("actor",) if self.actor is not None else ("key", "new", "old")
+        parted = ((label, *label.partition(".")[::2]) for label in labels)
+        return [
+            label
+            for label, side, name in parted
+            if side in sides and (self.fields is None or name in self.fields)
+        ]
+
+    def labels_of(self, event: Event, labels: Sequence[str]) -> list[str]:
+        """Of the labels of an event, those to go; none where it is somebody else's."""
+        if self.actor is not None:
+            mine = str(event.content["actor"].get("id")) == self.actor
+        else:
+            key = event.content.get("key")
+            mine = event.relation == self.relation and key is not None and key_text(key) == self.key
+        return self.labels(labels) if mine else []
+
+
+def erasable(connection: Connection, subject: Subject) -> dict[int, list[str]]:
+    """The labels of the values that would go from the log, by event. Raises: psycopg.Error."""
     rows = connection.execute(
         "SELECT index, seed, secret FROM vallum.audit_leaf WHERE secret IS NOT NULL"
         " AND (%(relation)s::text IS NULL OR (relation = %(relation)s AND key = %(key)s))"
         " AND (%(actor)s::text IS NULL OR actor = %(actor)s) ORDER BY index",
-        {"relation": relation, "key": key, "actor": actor},
+        {"relation": subject.relation, "key": subject.key, "actor": subject.actor},
     )
-    sides = ("actor",) if actor is not None else ("key", "new", "old")
-    found: dict[int, list[str]] = {}
-    for index, seed, secret in rows:
-        labels = [
-            label
-            for label in salted(seed, secret)
-            if label.partition(".")[0] in sides and (fields is None or label.partition(".")[2] in fields)
-        ]
-        if labels:
-            found[index] = labels
-    return found
+    found = {index: subject.labels(salted(seed, secret)) for index, seed, secret in rows}
+    return {index: labels for index, labels in found.items() if labels}
 
 
-def erase(connection: Connection, labels: Mapping[int, Iterable[str]], hand: Hand, reason: str) -> int:
-    """Erase these values for good. Says how many. Raises: psycopg.Error; nothing is changed then."""
+def erase(
+    connection: Connection,
+    labels: Mapping[int, Iterable[str]],
+    hand: Hand,
+    reason: str,
+    *,
+    archives: Sequence[Mapping[str, Any]] = (),
+    unreached: Sequence[str] = (),
+) -> int:
+    """Erase these values for good. Says how many. `archives`: where else; `unreached`: archives that stay.
+
+    Raises: psycopg.Error; nothing is changed then.
+    """
     count = 0
     with connection.transaction():
         for index, gone in labels.items():
@@ -72,7 +98,12 @@ def erase(connection: Connection, labels: Mapping[int, Iterable[str]], hand: Han
                 (without(row[0], row[1], names), keys, index),
             )
             count += len(names)
-        hand.record(connection, "erasure", {"events": len(labels), "reason": reason, "values": count}, None)
+        detail: dict[str, Json] = {"events": len(labels), "reason": reason, "values": count}
+        if archives:
+            detail["archives"] = [dict(told) for told in archives]
+        if unreached:
+            detail["unreached"] = list(unreached)
+        hand.record(connection, "erasure", detail, None)
     return count
 
 

@@ -115,7 +115,7 @@ def _cef_value(text: str) -> str:
 
 
 def _severity(event: Event) -> int:
-    if event.content["kind"] == "alarm" or event.altered:
+    if event.content["kind"] in ("alarm", "succession") or event.altered:
         return 9
     if event.content["kind"] in ("refusal", "sign-in-failed", "permission-change", "policy-change"):
         return 6

@@ -14,9 +14,10 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from vallum.audit.entries import OPERATIONS, instant, key_text
+from vallum.audit.entries import instant, key_text
 from vallum.audit.problem import Problem
 from vallum.audit.values import ALTERED, ERASED
+from vallum.audit.waiting import LETTERS
 
 __all__ = ["TOGETHER", "agree", "elsewhere", "is_found_by_key", "misfiled"]
 
@@ -46,7 +47,6 @@ class _Says(msgspec.Struct, gc=False):
     key: dict[str, Any] | None = None
 
 
-_LETTERS: Final = {name: letter for letter, name in OPERATIONS.items()}
 _decode: Final = msgspec.json.Decoder(list[_Says]).decode
 
 
@@ -65,7 +65,7 @@ def agree(entries: Sequence[bytes], filed: Sequence[str]) -> bool:
     actors = [s.actor for s in says]
     return (
         _same([s.table for s in says], relation)
-        and _same([s.op and _LETTERS.get(s.op, "?") for s in says], op)
+        and _same([s.op and LETTERS.get(s.op, "?") for s in says], op)
         and _same([str(a.id) if a.id is not None else _name(a) for a in actors], actor)
         and _same(_keys(says, key), key)
         and _moments([s.at for s in says]) == at
@@ -160,7 +160,7 @@ def _is_found_by(
         return False
     personal = says.key is not None and _is_personal(says.key)
     return (
-        (says.table, says.op and _LETTERS.get(says.op, "?"), _name(says.actor)) == (relation, op, actor)
+        (says.table, says.op and LETTERS.get(says.op, "?"), _name(says.actor)) == (relation, op, actor)
         and (personal or key == (None if says.key is None else key_text(says.key)))
         and at is not None
         and says.at == instant(at)

@@ -21,12 +21,12 @@ import psycopg
 from vallum.audit.errors import AnchorFailed
 from vallum.audit.export import _severity
 from vallum.audit.search import Event, tail
+from vallum.audit.transport import TIMEOUT, checked_url, http_client
 from vallum.kernel import SettingsError
 
 __all__ = ["Syslog", "Target", "Webhook", "forward", "target_of"]
 
 Connection = psycopg.Connection[Any]
-TIMEOUT: Final = 10.0
 BATCH: Final = 500
 # Facility 13 is the log audit; severities: 1 alert, 4 warning, 5 notice.
 _PRIORITIES: Final = {9: 13 * 8 + 1, 6: 13 * 8 + 4, 3: 13 * 8 + 5}
@@ -42,13 +42,16 @@ class Target(Protocol):
         ...
 
 
-def target_of(url: str, *, secret: bytes | None = None, ca: str | None = None) -> Target:
+def target_of(
+    url: str, *, secret: bytes | None = None, ca: str | None = None, plain_http: bool = False
+) -> Target:
     """`syslog://host:port`, `syslog+tls://host:port`, `syslog+unix:///path` or `https://…`.
 
-    Raises: SettingsError.
+    `plain_http`: an address of http:// may be another machine's. Raises: SettingsError.
     """
     parts = urlsplit(url)
     if parts.scheme in ("http", "https"):
+        checked_url(url, "--to", plain_http=plain_http, switch="--plain-http")
         return Webhook(url, secret)
     if parts.scheme == "syslog+unix" and parts.path:
         return Syslog(url, lambda: _unix(parts.path))
@@ -135,7 +138,7 @@ class Webhook:
         # Not the whole address: it may hold a token.
         self.name = f"{parts.scheme}://{parts.host}{parts.path}"
         self._url, self._secret = url, secret
-        self._client = client or httpx.Client(timeout=TIMEOUT)
+        self._client = client or http_client()
 
     def send(self, events: Sequence[Event]) -> None:
         """Post a batch; any answer of 2xx is a receipt. Raises: AnchorFailed."""

@@ -6,6 +6,7 @@ Cheap enough for a timer; `verify` and `coverage` prove what this only looks for
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -88,7 +89,7 @@ def _places(connection: Connection, size: int) -> list[Problem]:
 
 def _waiting(connection: Connection, now: datetime, late: timedelta) -> list[Problem]:
     row = connection.execute("SELECT count(*), min(at), min(id) FROM vallum.audit_inbox").fetchone()
-    if row is None or not row[0] or now - row[1] <= late:
+    if row is None or row[1] is None or now - row[1] <= late:
         return []
     return [Problem("unsequenced", f"{row[0]:,} events wait, the oldest (id {row[2]}) since {row[1]:%F %T}")]
 
@@ -96,12 +97,18 @@ def _waiting(connection: Connection, now: datetime, late: timedelta) -> list[Pro
 def _alarms(connection: Connection) -> list[Problem]:
     rows = connection.execute(
         "SELECT index, (entry::json -> 'detail')::text FROM vallum.audit_leaf WHERE actor = 'sequencer'"
-        " AND entry IS NOT NULL ORDER BY index DESC LIMIT 100"
+        " AND entry IS NOT NULL AND entry::json ->> 'kind' = 'alarm' ORDER BY index DESC LIMIT 100"
     )
     found = []
     for index, text in rows:
         detail = json.loads(text)
-        count = detail.get("of") or "?"
-        what = f"transaction {detail.get('tx')} lacks {detail.get('missing')} of {count} events"
-        found.append(Problem(detail.get("code", "alarm"), what, index))
+        found.append(Problem(detail.get("code", "alarm"), _told(detail), index))
     return found
+
+
+def _told(detail: Mapping[str, Any]) -> str:
+    """What the sequencer's own entry says."""
+    if detail.get("code") == "event-malformed":
+        return f"what waited as event {detail.get('event')} was none"
+    count = detail.get("of") or "?"
+    return f"transaction {detail.get('tx')} lacks {detail.get('missing')} of {count} events"

@@ -11,7 +11,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import psycopg
@@ -30,7 +30,7 @@ from vallum.audit.capture import (
 )
 from vallum.audit.errors import AuditRefused
 from vallum.audit.notes import check_name
-from vallum.audit.tables import Table, ident, read_tables
+from vallum.audit.tables import Table, are_watched, ident, read_tables
 from vallum.kernel import NO_PROGRESS, Progress
 from vallum.postgres.migrations import migrate, unmigrate, version_of
 
@@ -116,7 +116,8 @@ def begin(connection: Connection, origin: str | None = None) -> None:
 
 
 _EVENT_TRIGGER: Final = (
-    "CREATE EVENT TRIGGER vallum_audit_altered ON ddl_command_end WHEN TAG IN ('ALTER TABLE') "
+    "CREATE EVENT TRIGGER vallum_audit_altered ON ddl_command_end WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE', "
+    "'DROP TYPE', 'DROP DOMAIN', 'DROP EXTENSION', 'DROP SCHEMA', 'DROP OWNED') "
     "EXECUTE FUNCTION vallum.audit_altered()"
 )
 
@@ -233,22 +234,25 @@ def apply_step(
 
 
 def _enable(connection: Connection, step: Step, hand: Hand, *, baseline: bool, reason: str) -> None:
-    table, modes = step.table, step.modes
+    # The event trigger may have been made since the step was planned.
+    table, modes = replace(step.table, watched=are_watched(connection)), step.modes
     # So that our own statements are not taken for somebody else's. Only that: it hides nothing from a check.
     connection.execute("SET LOCAL vallum.audit_own = 'on'")
     for statement in statements(table, modes):
         connection.execute(statement.encode())
     digest = digest_of(function_bodies(table, modes))
     connection.execute(
-        "INSERT INTO vallum.audit_table VALUES (%s, %s, %s, %s, %s, %s, now())"
+        "INSERT INTO vallum.audit_table VALUES (%s, %s, %s, %s, vallum.audit_shape(%s), %s, %s, now())"
         " ON CONFLICT (relation) DO UPDATE"
         " SET key = excluded.key, columns = excluded.columns, signature = excluded.signature,"
+        " shape = excluded.shape,"
         " function = excluded.function, digest = excluded.digest",
         (
             table.relation,
             list(table.key),
             json.dumps(dict(modes)),
             table.signature,
+            table.oid,
             function_name(table.relation),
             digest,
         ),

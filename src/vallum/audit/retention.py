@@ -11,7 +11,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,15 +21,16 @@ import psycopg
 
 from vallum.audit.entries import instant
 from vallum.audit.errors import AuditRefused
+from vallum.audit.files import new_file
 from vallum.audit.install import Hand
 from vallum.audit.runs import digest_of_runs, merge_runs, runs_text, subtract
 from vallum.kernel import NO_PROGRESS, Progress
 
-__all__ = ["Retention", "carry_out", "declare", "plan_retention", "undeclared"]
+__all__ = ["Retention", "carry_out", "declare", "declared", "plan_retention", "undeclared"]
 
 Connection = psycopg.Connection[Any]
 # Acts of auditing itself are what the rest is judged by: they stay.
-KEPT: Final = ("audit-enabled", "audit-disabled", "retention", "erasure", "alarm")
+KEPT: Final = ("audit-enabled", "audit-disabled", "retention", "erasure", "alarm", "succession")
 _BATCH: Final = 5_000
 _PLACES: Final = 8_192
 
@@ -76,48 +76,49 @@ def declare(
     Raises: AuditRefused (the archive exists), OSError, psycopg.Error.
     """
     digest = hashlib.sha256()
-    try:
-        descriptor = os.open(archive, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise AuditRefused(
-            "the archive exists", where=str(archive), fix="name a file that does not"
-        ) from None
     progress.start(retention.count, "archiving events")
-    with os.fdopen(descriptor, "wb") as file:
-        with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed:
-            for start, end in retention.runs:
-                for first in range(start, end, _BATCH):
-                    rows = connection.execute(
-                        "SELECT index, entry, seed, secret FROM vallum.audit_leaf"
-                        " WHERE index >= %s AND index < %s"
-                        " ORDER BY index",
-                        (first, min(first + _BATCH, end)),
-                    ).fetchall()
-                    for index, entry, seed, secret in rows:
-                        at = {
-                            "index": index,
-                            "entry": entry,
-                            "seed": seed.hex() if seed else None,
-                            "secret": secret,
-                        }
-                        line = json.dumps(at, ensure_ascii=False).encode() + b"\n"
-                        digest.update(line)
-                        packed.write(line)
-                    progress.advance(len(rows))
-        file.flush()
-        os.fsync(file.fileno())
+    with new_file(archive) as file, gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed:
+        for start, end in retention.runs:
+            for first in range(start, end, _BATCH):
+                lines = _lines(connection, first, min(first + _BATCH, end))
+                for line in lines:
+                    digest.update(line)
+                    packed.write(line)
+                progress.advance(len(lines))
     progress.done()
-    missing = merge_runs([*_missing(connection), *retention.runs])
     detail = {
         "archive": {"file": archive.name, "sha256": digest.hexdigest()},
         "before": instant(retention.before),
         "count": retention.count,
-        "missing": digest_of_runs(missing),
-        # So that a later check can name what is missing beyond it; not where that would be a book.
-        **({"places": places} if len(places := runs_text(missing)) <= _PLACES else {}),
+        **declared(connection, retention.runs),
         "tables": list(retention.relations) if retention.relations is not None else None,
     }
     hand.record(connection, "retention", detail, None)
+
+
+def declared(connection: Connection, going: Sequence[tuple[int, int]] = ()) -> dict[str, str]:
+    """What an entry says of the places that are gone, and of those that go."""
+    missing = merge_runs([*_missing(connection), *going])
+    places = runs_text(missing)
+    # So that a later check can name what is missing beyond it; not where that would be a book.
+    return {"missing": digest_of_runs(missing), **({"places": places} if len(places) <= _PLACES else {})}
+
+
+def _lines(connection: Connection, start: int, end: int) -> list[bytes]:
+    """The events from `start` to before `end`, as an archive has them."""
+    rows = connection.execute(
+        "SELECT index, entry, seed, secret FROM vallum.audit_leaf WHERE index >= %s AND index < %s"
+        " ORDER BY index",
+        (start, end),
+    ).fetchall()
+    return [
+        json.dumps(
+            {"index": index, "entry": entry, "seed": seed.hex() if seed else None, "secret": secret},
+            ensure_ascii=False,
+        ).encode()
+        + b"\n"
+        for index, entry, seed, secret in rows
+    ]
 
 
 def _missing(connection: Connection) -> list[tuple[int, int]]:
@@ -161,7 +162,7 @@ def _drop_empty(connection: Connection) -> None:
 
 
 def undeclared(connection: Connection, missing: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Of the places that are gone, those that no act of retention declares; nothing where all are.
+    """Of the places that are gone, those that no act of retention and no successor declares.
 
     What is gone must be what one of the two newest acts says: the newest may not be carried out yet.
     Only acts whose actor was verified count: nobody declares away what somebody without the key deleted.
@@ -179,15 +180,20 @@ def is_declared(connection: Connection, missing: Sequence[tuple[int, int]]) -> b
 
 
 def _acts(connection: Connection) -> list[dict[str, Any]]:
-    """The two newest acts of retention, the newest first."""
+    """The two newest acts that let events go, or declare a loss; the newest first."""
     rows = connection.execute(
         "SELECT entry FROM vallum.audit_leaf WHERE op IS NULL AND entry IS NOT NULL"
-        ' AND entry LIKE \'%"kind":"retention"%\' ORDER BY index DESC'
+        ' AND (entry LIKE \'%"kind":"retention"%\' OR entry LIKE \'%"kind":"succession"%\')'
+        " ORDER BY index DESC"
     )
     found: list[dict[str, Any]] = []
     for (entry,) in rows:
         content = json.loads(entry)
-        if content["kind"] == "retention" and content["actor"].get("verified"):
+        who = content["actor"]
+        # A successor's first entry is the sequencer's own word.
+        if who.get("verified") and (
+            content["kind"] == "retention" or (content["kind"] == "succession" and who.get("sequencer"))
+        ):
             found.append(content["detail"])
         if len(found) == 2:
             break

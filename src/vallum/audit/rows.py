@@ -20,13 +20,14 @@ from typing import Any, Final
 
 import psycopg
 
-from vallum.audit.canonical import Json, parse_values
+from vallum.audit.canonical import Json
 from vallum.audit.capture import rows_as_json
 from vallum.audit.coverage import enabled_by_log
-from vallum.audit.entries import OPERATIONS, key_text
+from vallum.audit.entries import key_text
 from vallum.audit.problem import Problem
 from vallum.audit.tables import Table, read_tables
 from vallum.audit.values import ALTERED, ERASED, opened, salted
+from vallum.audit.waiting import LETTERS, members, sides
 from vallum.kernel import NO_PROGRESS, Progress
 
 __all__ = ["check_rows"]
@@ -139,7 +140,7 @@ class _Comparison:
             if at.gone:
                 self._differs(name, "deleted in the log, and there", at)
                 continue
-            values = parse_values(text)
+            values = members(text)
             wrong = [c for c in self._columns if c in at.values and _is_other(at.values[c], values[c])]
             if wrong:
                 self._differs(name, f"{', '.join(wrong)} changed without an event", at)
@@ -159,7 +160,7 @@ class _Comparison:
         with self._connection.cursor(name="vallum_rows") as cursor:
             cursor.execute(rows_as_json(self._table).encode())
             while rows := cursor.fetchmany(_BATCH):
-                yield {key_text(parse_values(key)): text for key, text in rows}
+                yield {key_text(members(key)): text for key, text in rows}
 
     def _names(self) -> Iterator[set[str]]:
         """What events are filed under where no row is; some at a time."""
@@ -201,13 +202,12 @@ class _Comparison:
         """Events that are not in the log yet."""
         size = self._connection.execute("SELECT size FROM vallum.audit_state").fetchone()
         rows = self._connection.execute(
-            "SELECT key, op::text, new FROM vallum.audit_inbox WHERE relation = %s AND kind = 'row'"
+            "SELECT key, kind, content FROM vallum.audit_inbox WHERE relation = %s AND kind = ANY (%s)"
             " AND key IS NOT NULL ORDER BY id",
-            (self._table.relation,),
+            (self._table.relation, list(LETTERS)),
         )
-        for key, op, new in rows:
-            values = parse_values(new) if new else None
-            yield size[0] if size else 0, parse_values(key), OPERATIONS[op], values
+        for key, kind, content in rows:
+            yield size[0] if size else 0, members(key), kind, sides(kind, members(content))[1]
 
     def _fold(self, events: Iterable[_Event], names: Collection[str]) -> dict[str, _Newest]:
         """The newest values of these rows."""

@@ -14,14 +14,13 @@ from typing import Any, Final
 
 import psycopg
 
-from vallum.audit.entries import OPERATIONS
 from vallum.audit.errors import AuditRefused
 from vallum.audit.values import opened, salted
+from vallum.audit.waiting import LETTERS
 
 __all__ = ["Event", "Wanted", "find", "tail"]
 
 Connection = psycopg.Connection[Any]
-_LETTERS: Final = {name: letter for letter, name in OPERATIONS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +97,11 @@ def _where(wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
             parts.append(part)
             values[name] = list(value) if name == "relations" else value
     if wanted.operation is not None:
-        if wanted.operation not in _LETTERS:
+        if wanted.operation not in LETTERS:
             raise AuditRefused(
-                f"no operation is called `{wanted.operation}`", fix="use " + ", ".join(_LETTERS)
+                f"no operation is called `{wanted.operation}`", fix="use " + ", ".join(LETTERS)
             )
-        values["operation"] = _LETTERS[wanted.operation]
+        values["operation"] = LETTERS[wanted.operation]
     if wanted.kind is not None:
         values |= {"kind": wanted.kind, "spelled": f'"kind":{json.dumps(wanted.kind)}'}
     return parts, values

@@ -19,13 +19,14 @@ from typing import Any, Final
 
 import psycopg
 
-from vallum.audit.entries import Entry, Raw, entry_of, instant, make_entry
+from vallum.audit.entries import Entry, entry_of, instant, make_entry
 from vallum.audit.errors import AuditRefused, Fenced, LogForked, SequencedElsewhere
 from vallum.audit.install import Hand, refresh
 from vallum.audit.keys import actor_key
 from vallum.audit.publisher import Publisher
 from vallum.audit.state import Alarm, Home
 from vallum.audit.tree import Frontier, leaf_hash
+from vallum.audit.waiting import waiting
 from vallum.kernel import Clock, SystemClock
 from vallum.postgres import connect
 
@@ -194,21 +195,32 @@ class Sequencer:
         with self._connection.cursor(name="vallum_inbox") as cursor:
             cursor.execute(_INBOX)
             while rows := cursor.fetchmany(_FETCH):
-                entries = []
-                for row in rows:
-                    raw = Raw(*row)
-                    counted.setdefault(raw.xid, _Transaction(raw.of)).numbers.append(raw.n)
-                    entries.append(
-                        entry_of(
-                            raw,
-                            modes.get(raw.relation or "", {}),
-                            seed=secrets.token_bytes(32),
-                            key=self._actor_key,
-                            database=self._database,
-                        )
-                    )
-                yield entries
+                yield [self._entry(row, modes, counted) for row in rows]
         yield list(self._incomplete(counted))
+
+    def _entry(
+        self,
+        row: tuple[Any, ...],
+        modes: Mapping[str, Mapping[str, str]],
+        counted: dict[str, _Transaction],
+    ) -> Entry:
+        """The entry of a row of the inbox; an alarm where it is no event: that keeps no other waiting."""
+        try:
+            event = waiting(*row[:-1])
+            entry = entry_of(
+                event,
+                row[-1],
+                modes.get(event.relation or "", {}),
+                seed=secrets.token_bytes(32),
+                key=self._actor_key,
+                database=self._database,
+            )
+        except ValueError as error:
+            self._alarm("event-malformed", f"what waited as event {row[0]} is none: {error}")
+            detail = {"code": "event-malformed", "event": row[0], "tx": row[1]}
+            return make_entry("alarm", detail, self._clock.now())
+        counted.setdefault(event.xid, _Transaction(row[-1])).numbers.append(event.who.n)
+        return entry
 
     def _incomplete(self, counted: Mapping[str, _Transaction]) -> Iterator[Entry]:
         """Alarms, as entries, where events of a transaction are missing."""
@@ -305,8 +317,7 @@ def _runs(numbers: Iterable[int]) -> str:
 
 
 _INBOX: Final = b"""
-SELECT e.id, e.xid::text, e.n, e.at, e.kind, e.relation, e.key, e.op::text, e.old, e.new, nullif(e.stamp, ''),
-       e.pid, e.role, e.acting, e.app, host(e.ip), e.stale, f.count
+SELECT e.id, e.xid::text, e.at, e.kind, e.relation, e.key, e.content, e.who, e.careful, f.count
 FROM vallum.audit_inbox e LEFT JOIN vallum.audit_footer f ON f.xid = e.xid AND f.count IS NOT NULL
 ORDER BY e.id
 """

@@ -14,7 +14,7 @@ import psycopg
 
 from vallum.audit.errors import AuditRefused
 
-__all__ = ["Column", "Table", "find_table", "ident", "literal", "read_tables"]
+__all__ = ["Column", "Table", "are_watched", "find_table", "ident", "literal", "read_tables"]
 
 Connection = psycopg.Connection[Any]
 
@@ -35,6 +35,7 @@ class Table:
     """A table. `key`: the primary key, else a unique index without nulls, else nothing.
 
     `truncatable`: the tables that hold its rows, itself or its partitions. `children`: tables that inherit.
+    `watched`: an event trigger sees alterations as they are made.
     """
 
     oid: int
@@ -47,6 +48,7 @@ class Table:
     children: tuple[str, ...]
     mine: bool
     rows: int
+    watched: bool
 
     @property
     def relation(self) -> str:
@@ -61,7 +63,8 @@ class Table:
     @property
     def signature(self) -> str:
         """A digest of everything that capturing depends on."""
-        parts = [self.relation, self.key, [(c.name, c.written) for c in self.columns], self.truncatable]
+        columns = [(c.name, c.written) for c in self.columns]
+        parts = [self.relation, self.key, columns, self.truncatable, self.watched]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -82,6 +85,17 @@ def literal(text: str) -> str:
     """
     quoted = "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
     return f"E{quoted}" if "\\" in text else quoted
+
+
+_WATCHED: Final = (
+    b"SELECT EXISTS (SELECT FROM pg_event_trigger"
+    b" WHERE evtname = 'vallum_audit_altered' AND evtenabled = 'A')"
+)
+
+
+def are_watched(connection: Connection) -> bool:
+    """Whether the event trigger that sees alterations is there, and on."""
+    return connection.execute(_WATCHED).fetchone() == (True,)
 
 
 _TABLES: Final = """
@@ -133,12 +147,23 @@ def read_tables(connection: Connection, relations: Iterable[str] | None = None) 
     """The tables of these names (`schema.table`), or all that can be audited, by name."""
     names = None if relations is None else list(relations)
     rows = connection.execute(_TABLES.encode(), {"names": names}).fetchall()
+    watched = are_watched(connection)
     columns: dict[int, list[Column]] = {row[0]: [] for row in rows}
     for oid, *column in connection.execute(_COLUMNS.encode(), (list(columns),)):
         columns[oid].append(Column(*column))
     made = (
         Table(
-            oid, schema, name, kind, tuple(columns[oid]), tuple(key), tuple(leaves), tuple(heirs), mine, rows_
+            oid,
+            schema,
+            name,
+            kind,
+            tuple(columns[oid]),
+            tuple(key),
+            tuple(leaves),
+            tuple(heirs),
+            mine,
+            rows_,
+            watched,
         )
         for oid, schema, name, kind, mine, rows_, key, leaves, heirs in rows
     )

@@ -56,7 +56,8 @@ def write_all_durably(files: Mapping[Path, bytes], mode: int = 0o644) -> None:
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
         for path, data in files.items():
-            with os.fdopen(os.open(beside[path], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(beside[path], flags, mode), "wb") as file:
                 file.write(data)
         for new in beside.values():
             _wait_for_disk(new)

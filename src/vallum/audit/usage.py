@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import psycopg
 
-from vallum.audit.entries import OPERATIONS
 from vallum.audit.install import audited
+from vallum.audit.waiting import LETTERS
 
 __all__ = ["Usage", "last_uses"]
 
@@ -23,7 +23,6 @@ Connection = psycopg.Connection[Any]
 # So many of the newest events are looked at: a page must not read a whole log.
 WINDOW: Final = 100_000
 READ: Final = "sensitive-read"
-_LETTERS: Final = {name: letter for letter, name in OPERATIONS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def last_uses(
     parts = ["relation = %(relation)s", 'op = %(op)s::"char"']
     if column is not None:
         parts.append("coalesce((entry::jsonb -> 'new') ? %(column)s, false)")
-    values = {"relation": relation, "op": _LETTERS[operation], "column": column}
+    values = {"relation": relation, "op": LETTERS[operation], "column": column}
     return _grouped(connection, parts, values, key, known.since)
 
 

@@ -8,8 +8,8 @@ declares.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import psycopg
@@ -22,6 +22,7 @@ from vallum.audit.proofs import log_key, newest
 from vallum.audit.retention import undeclared
 from vallum.audit.runs import merge_runs
 from vallum.audit.state import Home
+from vallum.audit.succession import predecessors
 from vallum.audit.tiles import WIDTH, TileReader
 from vallum.audit.tree import Frontier, check_consistency, consistency
 from vallum.kernel import NO_PROGRESS, Progress
@@ -87,9 +88,11 @@ def verify(
         return Verified(checkpoint.origin, checkpoint.size, 0, 0, tuple(problems))
     tiles = TileReader(home.folder, checkpoint.size, cache=256)
     _check_tiles(tiles, checkpoint, problems)
-    _check_against(against, checkpoint, key, witnesses, tiles, problems)
     with connect(dsn, autocommit=True) as connection:
         _check_state(connection, checkpoint, problems)
+        before = {kept.origin: kept for kept in predecessors(connection)}
+    for kept in against:
+        _check_against(kept, checkpoint, before, key, witnesses, tiles, problems)
     work = Work(dsn, home.folder, checkpoint.size, filed, values)
     missing = _check_leaves(work, checkpoint, processes, problems, progress)
     return Verified(checkpoint.origin, checkpoint.size, missing, len(against), tuple(problems))
@@ -114,43 +117,46 @@ def _check_tiles(tiles: TileReader, checkpoint: Checkpoint, problems: list[Probl
 
 
 def _check_against(
-    against: Sequence[Note],
+    note: Note,
     newest_one: Checkpoint,
+    before: Mapping[str, Checkpoint],
     key: Verifier,
     witnesses: Sequence[Verifier],
     tiles: TileReader,
     problems: list[Problem],
 ) -> None:
-    for note in against:
-        kept = Checkpoint.parse(note.text)
-        what = f"the kept checkpoint of {kept.size:,} events"
-        if not _signed(note, key, problems, what):
-            continue
-        if kept.origin != newest_one.origin:
-            problems.append(Problem("anchor", f"{what} is of another log, `{kept.origin}`"))
-            continue
-        try:
-            signed = {found for found, _ in note.verified_by(witnesses)}
-        except MalformedNote as error:
-            problems.append(Problem("witness", f"{what}: {error}"))
-            continue
-        problems += [
-            Problem("witness", f"{what} is not signed by the witness `{w.name}`")
-            for w in witnesses
-            if w not in signed
-        ]
-        if kept.size > newest_one.size:
-            gone = f"{newest_one.size:,} to {kept.size - 1:,}"
-            what = f"the log has {newest_one.size:,} events, and {kept.size:,} were anchored: {gone} are gone"
-            problems.append(Problem("size-below-anchor", what, newest_one.size))
-            continue
-        try:
-            proof = consistency(tiles, kept.size, newest_one.size)
-            check_consistency(kept.size, newest_one.size, proof, kept.root, newest_one.root)
-        except ProofFailed:
-            problems.append(Problem("forked", f"{what} has another root: the log was rewritten before it"))
-        except (OSError, LogForked) as error:
-            problems.append(Problem("tiles", f"tiles are missing or torn: {error}"))
+    kept = Checkpoint.parse(note.text)
+    what = f"the kept checkpoint of {kept.size:,} events"
+    # A log that this one succeeds was signed by the same key, under its own name.
+    ended = before.get(kept.origin)
+    if not _signed(note, replace(key, name=kept.origin) if ended else key, problems, what):
+        return
+    if kept.origin != newest_one.origin and ended is None:
+        problems.append(Problem("anchor", f"{what} is of another log, `{kept.origin}`"))
+        return
+    try:
+        signed = {found for found, _ in note.verified_by(witnesses)}
+    except MalformedNote as error:
+        problems.append(Problem("witness", f"{what}: {error}"))
+        return
+    problems += [
+        Problem("witness", f"{what} is not signed by the witness `{w.name}`")
+        for w in witnesses
+        if w not in signed
+    ]
+    size = ended.size if ended is not None else newest_one.size
+    if kept.size > size:
+        gone = f"{size:,} to {kept.size - 1:,}"
+        what = f"the log has {size:,} events, and {kept.size:,} were anchored: {gone} are gone"
+        problems.append(Problem("size-below-anchor", what, size))
+        return
+    try:
+        proof = consistency(tiles, kept.size, newest_one.size)
+        check_consistency(kept.size, newest_one.size, proof, kept.root, newest_one.root)
+    except ProofFailed:
+        problems.append(Problem("forked", f"{what} has another root: the log was rewritten before it"))
+    except (OSError, LogForked) as error:
+        problems.append(Problem("tiles", f"tiles are missing or torn: {error}"))
 
 
 def _check_state(connection: Connection, checkpoint: Checkpoint, problems: list[Problem]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vallum.cli.shell import Shell
 
-__all__ = ["record_for", "told"]
+__all__ = ["record_for", "told", "whoever"]
 
 
 def told(shell: Shell, kind: str, **facts: Any) -> None:
@@ -49,11 +49,16 @@ def record_for(shell: Shell, kind: str, facts: Mapping[str, Any], login: str) ->
         ):
             yield connection
 
-    who = Who(0, login or f"system:{_system_user()}")
+    who = Who(0, login or whoever())
     try:
         Recorder(transaction, Home(settings.audit_dir))(kind, facts, who)
     except psycopg.Error as error:
         raise VallumError("this could not be recorded, and so was not done") from error
+
+
+def whoever() -> str:
+    """The system's user, as the log names them."""
+    return f"system:{_system_user()}"
 
 
 def _system_user() -> str:

@@ -20,15 +20,16 @@ from vallum.domain import Env, Facts, Lowering, Named, RuleContext, lowering_for
 from vallum.enforce.facts import read_facts
 from vallum.enforce.people import People, Private, Widen
 from vallum.enforce.records import SqlRecordReader
-from vallum.kernel import Clock, SystemClock
+from vallum.kernel import Clock, SystemClock, VallumError
 from vallum.policy import SUPERUSER_ID, Actor, ActorAccess, Directory, Policy, actor_of
 from vallum.postgres import Database
 from vallum.schema import Schema, Storage
 
-__all__ = ["Application", "Stamp", "Watcher"]
+__all__ = ["Application", "Refuser", "Stamp", "Watcher"]
 
 MAX_ACTORS: Final = 1024
 Stamp: TypeAlias = "Callable[[psycopg.Connection[tuple[object, ...]], Actor | None], None]"
+Refuser: TypeAlias = "Callable[[Actor | None, str, str | None, Sequence[int], VallumError], None]"
 Watcher: TypeAlias = "Callable[[Actor | None, str, Mapping[str, Any], Sequence[int]], None]"
 
 
@@ -39,7 +40,8 @@ class Application:
     `check_after_write`: a write must leave records within the write rules too, not only find them there.
     `stamps` are called at the start of each writing call, in its transaction, with whoever writes.
     `watchers` are told of each read of a model among `watched` before it is given away: by whom, what, and
-    the ids; where one raises, nothing is.
+    the ids; where one raises, nothing is. `refusals` are told who was refused what: the method, the model
+    and the ids, as far as they are known, and the error; they raise nothing.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Application:
         self.stamps: list[Stamp] = []
         self.watched: frozenset[str] = frozenset()
         self.watchers: list[Watcher] = []
+        self.refusals: list[Refuser] = []
         self.keys_ready = False
         self._current = People(database, policy, directory, reload)
         self._private = local()
@@ -209,6 +212,11 @@ class Application:
 
     def _new_access(self, actor: Actor) -> ActorAccess:
         return ActorAccess(self.policy, self.schema, actor, self.context(actor), self.lowering, self.named)
+
+    @property
+    def epoch(self) -> int:
+        """How often what was kept of the actors was dropped."""
+        return self._epoch
 
     def forget(self) -> None:
         """Drop what was kept of the actors: records that rules read are read anew."""

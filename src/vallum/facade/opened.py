@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from vallum.enforce import Application
 from vallum.facade.check import Check, check
 from vallum.facade.session import Session, operation_of
-from vallum.kernel import NO_PROGRESS, Operation, Progress, UnknownUser
+from vallum.kernel import NO_PROGRESS, Operation, Progress, SettingsError, UnknownUser
 from vallum.policy import Actor, Directory, Policy
 from vallum.schema import Gap, Schema
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vallum.enforce.session.guard import Factory
     from vallum.facade.audit import Audit
     from vallum.facade.roles import Roles
+    from vallum.postgres import Database
 
 __all__ = ["Vallum"]
 
@@ -34,6 +35,7 @@ class Vallum:
 
     def __init__(self, application: Application) -> None:
         self.application = application
+        self._told: Database | None = None
 
     def __repr__(self) -> str:
         return f"Vallum({self.application.database!r})"
@@ -50,8 +52,10 @@ class Vallum:
         self.close()
 
     def close(self) -> None:
-        """Close the connection to the database."""
+        """Close the connections to the database."""
         self.application.database.close()
+        if self._told is not None:
+            self._told.close()
 
     # What it knows
 
@@ -98,6 +102,33 @@ class Vallum:
 
         return Audit(self.application.database.dsn, Path(folder))
 
+    def keep_trail(
+        self,
+        folder: str | Path,
+        *,
+        reads: Iterable[str] = (),
+        source: Callable[[], tuple[str, str]] = lambda: ("", ""),
+    ) -> Audit:
+        """Have this application tell its audit trail who writes, who is refused, and who reads `reads`.
+
+        `reads`: models, `hr.*` for all that begin so, or `sensitive`. `source`: the address and the request's
+        id of whoever asks at that moment. Holds for sessions of users and for guarded sessions. What would be
+        read and cannot be recorded is not given.
+
+        Raises: KeyRefused (`vallum audit enable` makes the keys), SettingsError.
+        """
+        from vallum.facade.trail import ApplicationTrail
+        from vallum.postgres import ThreadDatabase
+
+        audit = self.audit(folder)
+        audit.hand  # noqa: B018 - refused now, not at the first write
+        if self._told is not None:
+            raise SettingsError("this application keeps a trail already", where=str(folder))
+        told = ThreadDatabase(audit.dsn, readonly=False, application_name="vallum-trail")
+        ApplicationTrail(audit.home, told.transaction, source).watch(self.application, reads)
+        self._told = told
+        return audit
+
     # Somebody's eyes
 
     def as_user(self, who: str | int, companies: Sequence[int] | None = None) -> Session:
@@ -121,9 +152,9 @@ class Vallum:
     ) -> Guard:
         """Sessions of one's own SQLAlchemy models that obey the policy: `guarded("marie")` makes one.
 
-        `factory`: a `sessionmaker`, `scoped_session` or engine. `allow`: statements that run as they
-        are, by name. `tables`: tables that no policy covers and everyone may use. `functions`: functions
-        of the database that see nothing but their arguments.
+        `factory`: a `sessionmaker`, `scoped_session` or engine, or the asynchronous one of them. `allow`:
+        statements that run as they are, by name. `tables`: tables that no policy covers and everyone may
+        use. `functions`: functions of the database that see nothing but their arguments.
 
         Raises: SettingsError.
         """

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, Self
 
-from vallum.kernel import Operation
+from vallum.kernel import Operation, covered
 
 __all__ = ["Authenticator", "Client", "Refusal", "Verdict"]
 
@@ -80,9 +80,7 @@ class Verdict:
         """
         if self.key_operations is not None and operation not in self.key_operations:
             return False
-        return self.key_models is None or any(
-            model == name or (name.endswith(".*") and model.startswith(name[:-1])) for name in self.key_models
-        )
+        return self.key_models is None or covered(model, self.key_models)
 
     @classmethod
     def of(

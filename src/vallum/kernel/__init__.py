@@ -1,6 +1,7 @@
 """What every other package may use: errors, operations, settings, clock, progress."""
 
 from vallum.kernel.clock import Clock, FixedClock, SystemClock, today
+from vallum.kernel.covering import covered
 from vallum.kernel.errors import *  # noqa: F403
 from vallum.kernel.errors import __all__ as _errors
 from vallum.kernel.operation import Operation
@@ -21,6 +22,7 @@ __all__ = [
     "Settings",
     "SystemClock",
     "check_secret_name",
+    "covered",
     "read_secret",
     "settings_reference",
     "few",

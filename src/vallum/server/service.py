@@ -166,7 +166,7 @@ class Service:
         Raises: RpcError, CompanyNotAllowed.
         """
         state = self.known
-        key = (verdict.user_id, context.lang, context.tz, context.companies)
+        key = (verdict.user_id, verdict.key_models, context.lang, context.tz, context.companies)
         with state.lock:
             found = state.sessions.get(key)
             if found is not None:
@@ -174,7 +174,8 @@ class Service:
         if found is not None:
             return self._renewed(state, found)
         self._check_language(state, context.lang)
-        made = _Eyes(Session(state.application, self._actor(state, verdict, context)), monotonic())
+        actor = self._actor(state, verdict, context)
+        made = _Eyes(Session(state.application, actor, verdict.key_models), monotonic())
         with state.lock:
             state.sessions[key] = made
             while len(state.sessions) > _MOST_SESSIONS:

@@ -18,7 +18,8 @@ from vallum.audit import Home, KeyRefused, Recorder, Who
 from vallum.audit.gaps import LATE
 from vallum.audit.sequencer import OLDEST
 from vallum.enforce import Application
-from vallum.kernel import ConnectionFailed, Settings, SettingsError, VallumError
+from vallum.facade.trail import MOST_IDS, SENSITIVE, NotRecorded, readable, watched_models
+from vallum.kernel import ConnectionFailed, Settings, VallumError
 from vallum.policy import SUPERUSER_ID
 from vallum.server.calling import caller
 
@@ -28,26 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["SENSITIVE", "NotRecorded", "ServerTrail", "readable", "who_is"]
 
 _LOG: Final = logging.getLogger("vallum.server")
-_MOST_IDS: Final = 100
-_LONGEST: Final = 300
 _SIZE: Final = b"SELECT size, extract(epoch FROM clock_timestamp() - at) FROM vallum.audit_state"
 Transaction = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
-# What `sensitive` stands for in `audit_reads`: pay, contracts, bank accounts, keys.
-SENSITIVE: Final = (
-    "hr.employee",
-    "hr.payslip",
-    "hr.payslip.line",
-    "hr.contract",
-    "hr.version",
-    "res.partner.bank",
-    "res.users.apikeys",
-)
-
-
-class NotRecorded(VallumError):
-    """What would have to be recorded cannot be, and so is not done."""
-
-    code = "not-recorded"
 
 
 class ServerTrail:
@@ -70,25 +53,8 @@ class ServerTrail:
         if self._recorder.key is None:
             _LOG.warning("the audit trail has no keys: `vallum audit enable` makes them")
         application.stamps.append(self._stamp)
-        application.watched = self._watched(application)
+        application.watched = watched_models(application.schema, self._names, "audit_reads")
         application.watchers.append(self._read)
-
-    def _watched(self, application: Application) -> frozenset[str]:
-        models = application.schema.models
-        found: set[str] = set()
-        for name in self._names:
-            if name == "sensitive":
-                found.update(model for model in SENSITIVE if model in models)
-                continue
-            named = [m for m in models if m == name or (name.endswith(".*") and m.startswith(name[:-1]))]
-            if not named:
-                raise SettingsError(
-                    f"there is no model `{name}`",
-                    where="audit_reads",
-                    fix="name models, `hr.*` for all that begin so, or `sensitive`",
-                )
-            found.update(named)
-        return frozenset(found)
 
     def _stamp(self, connection: psycopg.Connection[Any], actor: Actor | None) -> None:
         from vallum.audit import stamp
@@ -98,7 +64,7 @@ class ServerTrail:
             stamp(connection, key, who_is(actor))
 
     def _read(self, actor: Actor | None, model: str, detail: Mapping[str, Any], ids: Sequence[int]) -> None:
-        listed = {"records": len(ids), "ids": list(ids[:_MOST_IDS])}
+        listed = {"records": len(ids), "ids": list(ids[:MOST_IDS])}
         self.tell("sensitive-read", {**detail, **listed}, who_is(actor), model=model)
 
     def tell(self, kind: str, detail: Mapping[str, Any], who: Who, *, model: str | None = None) -> None:
@@ -149,11 +115,6 @@ class ServerTrail:
             self.tell("refusal", told, who, model=model)
         except (VallumError, ConnectionFailed):
             _LOG.error("a refusal could not be recorded", extra={"kind": error.code})
-
-
-def readable(text: str) -> str:
-    """What may be kept of a text that somebody else may have had a hand in."""
-    return "".join(c for c in text if c.isprintable())[:_LONGEST]
 
 
 def who_is(actor: Actor | None) -> Who:

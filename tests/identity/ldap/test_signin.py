@@ -120,6 +120,7 @@ def test_unknown_login_and_wrong_password_sound_the_same(site: Site) -> None:
         "é*",
     ],
 )
+@pytest.mark.attacks("injection: LDAP filter")
 def test_login_is_no_filter(site: Site, login: str) -> None:
     """Injection: whatever is typed is looked for as it is."""
     assert site.reason(login) == "unknown"
@@ -139,6 +140,7 @@ def test_login_is_spelled_as_attempts_are_counted(generic: Site) -> None:
     assert generic.reason("mary   ann") == "unknown"
 
 
+@pytest.mark.attacks("injection: LDAP DN")
 def test_name_of_an_entry_is_no_pattern(generic: Site) -> None:
     """Injection by a name: parentheses, commas and stars in it belong to it, and lead to no foreign group."""
     name = r"uid=a*)(member=x\,y,"

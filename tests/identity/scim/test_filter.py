@@ -134,6 +134,7 @@ def _quoted(text: str) -> str:
 
 
 @given(text=filters)
+@pytest.mark.attacks("injection: SCIM filter")
 def test_values_are_bound_and_nothing_else_is_from_the_client(text: str) -> None:
     """No word of a filter stands in the statement."""
     try:
@@ -168,6 +169,7 @@ def test_values_are_bound_and_nothing_else_is_from_the_client(text: str) -> None
         " or ".join(['userName eq "a"'] * 300),
     ],
 )
+@pytest.mark.attacks("injection: SCIM filter")
 def test_filter_that_is_none_is_refused(corp: Directory, text: str) -> None:
     """With the error that the standard has for it."""
     answer = corp.ask("GET", "/Users?filter=" + _quoted(text))

@@ -224,6 +224,7 @@ def test_groups_follow_members_and_names(corp: Directory) -> None:
         {"op": "add", "value": {"groups": [{"value": "base.group_system"}]}},
     ],
 )
+@pytest.mark.attacks("injection: SCIM PATCH of privileged attributes")
 def test_privileged_attributes_are_not_written(corp: Directory, operation: dict[str, Any]) -> None:
     """Groups come by membership and rules, ids and versions from here."""
     person = corp.add("marie")

@@ -13,20 +13,36 @@ from typing import Any, Final
 
 from vallum.audit.anchors.file import FileAnchor
 from vallum.audit.anchors.http import HttpAnchor
+from vallum.audit.anchors.s3 import S3Anchor
 from vallum.audit.anchors.timestamp import TimestampAnchor
 from vallum.audit.anchors.witness import WitnessAnchor
 from vallum.audit.publisher import Anchor
 from vallum.audit.state import Home
 from vallum.kernel import SettingsError
 
-__all__ = ["FileAnchor", "HttpAnchor", "TimestampAnchor", "WitnessAnchor", "read_anchors"]
+__all__ = ["FileAnchor", "HttpAnchor", "S3Anchor", "TimestampAnchor", "WitnessAnchor", "read_anchors"]
 
+_HTTP: Final = {"url": str, "plain_http": bool}
 _TYPES: Final[Mapping[str, tuple[Callable[..., Anchor], Mapping[str, type], frozenset[str]]]] = {
     "file": (FileAnchor, {"path": str}, frozenset({"path"})),
-    "http": (HttpAnchor, {"url": str, "token_file": str}, frozenset({"url"})),
-    "witness": (WitnessAnchor, {"url": str, "key": str}, frozenset({"url", "key"})),
-    "timestamp": (TimestampAnchor, {"url": str, "roots": str, "every": int}, frozenset({"url", "roots"})),
+    "http": (HttpAnchor, {**_HTTP, "token_file": str}, frozenset({"url"})),
+    "s3": (
+        S3Anchor,
+        {
+            **_HTTP,
+            "region": str,
+            "credentials": str,
+            "profile": str,
+            "retain_days": int,
+            "lock": str,
+            "every": int,
+        },
+        frozenset({"url", "region", "credentials"}),
+    ),
+    "witness": (WitnessAnchor, {**_HTTP, "key": str}, frozenset({"url", "key"})),
+    "timestamp": (TimestampAnchor, {**_HTTP, "roots": str, "every": int}, frozenset({"url", "roots"})),
 }
+_PATHS: Final = ("path", "roots", "token_file", "credentials")
 
 
 def read_anchors(home: Home) -> list[Anchor]:
@@ -61,7 +77,10 @@ def _anchor(folder: Path, given: Any, where: str) -> Anchor:
             )
     if needed - set(values):
         raise SettingsError(f"`{min(needed - set(values))}` is missing", where=where)
-    for name in ("path", "roots", "token_file"):
+    for name in _PATHS:
         if name in values:
             values[name] = folder / Path(str(values[name])).expanduser()
-    return make(**values)
+    try:
+        return make(**values)
+    except SettingsError as error:
+        raise SettingsError(error.what, where=f"{where}: {error.where}", fix=error.fix) from None

@@ -1,14 +1,13 @@
 """Checkpoints as objects of a store that is spoken to by HTTP PUT, one object a size, never overwritten.
 
-Object stores with a lock on versions keep what was put, whoever asks later. A store that wants requests
-signed (S3 itself) is reached by a gateway or a pre-signed prefix; a bearer token is read from a file.
+Object stores with a lock on versions keep what was put, whoever asks later. A bearer token is read from a
+file. A store that wants requests signed, as S3 does, has an anchor of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import httpx
 
@@ -16,21 +15,25 @@ from vallum.audit.errors import AnchorFailed, KeyRefused
 from vallum.audit.keys import read_secret
 from vallum.audit.notes import Checkpoint, Note, Signature
 from vallum.audit.tiles import TileReader
+from vallum.audit.transport import checked_url, http_client
 
 __all__ = ["HttpAnchor"]
-
-TIMEOUT: Final = 10.0
 
 
 class HttpAnchor:
     """An anchor that puts `<url>/<size>`."""
 
     def __init__(
-        self, url: str, token_file: Path | None = None, *, client: httpx.Client | None = None
+        self,
+        url: str,
+        token_file: Path | None = None,
+        *,
+        plain_http: bool = False,
+        client: httpx.Client | None = None,
     ) -> None:
-        self._url = url.rstrip("/")
+        self._url = checked_url(url, "url", plain_http=plain_http).rstrip("/")
         self._token_file = token_file
-        self._client = client or httpx.Client(timeout=TIMEOUT)
+        self._client = client or http_client()
         self.name = f"object store {httpx.URL(self._url).host}"
 
     def publish(

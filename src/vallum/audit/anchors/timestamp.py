@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import httpx
 from cryptography import x509
@@ -15,10 +14,9 @@ from cryptography import x509
 from vallum.audit.errors import AnchorFailed
 from vallum.audit.notes import Checkpoint, Note, Signature
 from vallum.audit.tiles import TileReader
+from vallum.audit.transport import checked_url, http_client
 
 __all__ = ["TimestampAnchor", "check_token"]
-
-TIMEOUT: Final = 10.0
 
 
 class TimestampAnchor:
@@ -27,9 +25,18 @@ class TimestampAnchor:
     `every`: a stamp for one checkpoint in so many; an authority is not asked each second.
     """
 
-    def __init__(self, url: str, roots: Path, every: int = 60, *, client: httpx.Client | None = None) -> None:
-        self._url, self._roots, self._every = url, roots, max(1, every)
-        self._client = client or httpx.Client(timeout=TIMEOUT)
+    def __init__(
+        self,
+        url: str,
+        roots: Path,
+        every: int = 60,
+        *,
+        plain_http: bool = False,
+        client: httpx.Client | None = None,
+    ) -> None:
+        self._url = checked_url(url, "url", plain_http=plain_http)
+        self._roots, self._every = roots, max(1, every)
+        self._client = client or http_client()
         self._turn = 0
         self.name = f"time stamps of {httpx.URL(url).host}"
 

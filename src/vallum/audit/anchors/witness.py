@@ -7,29 +7,29 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import Final
 
 import httpx
 
 from vallum.audit.errors import AnchorFailed, LogForked, MalformedNote
 from vallum.audit.notes import COSIGNATURE, Checkpoint, Note, Signature, Verifier
 from vallum.audit.tiles import TileReader
+from vallum.audit.transport import checked_url, http_client
 from vallum.audit.tree import consistency
 
 __all__ = ["WitnessAnchor"]
-
-TIMEOUT: Final = 10.0
 
 
 class WitnessAnchor:
     """An anchor that asks a witness for its cosignature. `key`: the witness's, as its owner published it."""
 
-    def __init__(self, url: str, key: str, *, client: httpx.Client | None = None) -> None:
-        self._url = url.rstrip("/") + "/add-checkpoint"
+    def __init__(
+        self, url: str, key: str, *, plain_http: bool = False, client: httpx.Client | None = None
+    ) -> None:
+        self._url = checked_url(url, "url", plain_http=plain_http).rstrip("/") + "/add-checkpoint"
         self._key = Verifier.parse(key)
         if self._key.kind != COSIGNATURE:
             raise MalformedNote("this is a log's key, not a witness's", where=self._key.name)
-        self._client = client or httpx.Client(timeout=TIMEOUT)
+        self._client = client or http_client()
         # What the witness knows, as far as we know.
         self._old = 0
         self.name = f"witness {self._key.name}"

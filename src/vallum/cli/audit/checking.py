@@ -13,6 +13,7 @@ from vallum.audit import check_proof as standalone
 from vallum.audit.anchors.file import read_notes
 from vallum.audit.coverage import check_triggers
 from vallum.audit.errors import AuditRefused
+from vallum.audit.files import new_file
 from vallum.audit.gaps import gaps as find_gaps
 from vallum.audit.notes import Note, Verifier
 from vallum.audit.problem import Problem
@@ -138,16 +139,26 @@ def prove(
         bundle = make_proof(connection, audit.home, event, disclose=disclose or ())
     text = json.dumps(bundle, ensure_ascii=False, indent=2) + "\n"
     if with_checker is not None:
-        with_checker.write_bytes(CHECKER.read_bytes())
+        _write_checker(with_checker)
     if output is None:
         typer.echo(text, nl=False)
         return
-    output.write_text(text, encoding="utf-8")
+    with new_file(output) as file:
+        file.write(text.encode())
     if shell.json:
         shell.write({"proof": str(output), "log_key": bundle["log_key"], "steps": len(bundle["path"])})
     else:
         shell.show(Text(f"✔ {output}: {len(bundle['path'])} hashes lead to the signed root", style="green"))
         shell.show(Text(f"log key {bundle['log_key']}", no_wrap=True))
+
+
+def _write_checker(path: Path) -> None:
+    """The program for outsiders; one that is there already will do."""
+    program = CHECKER.read_bytes()
+    if path.is_file() and path.read_bytes() == program:
+        return
+    with new_file(path) as file:
+        file.write(program)
 
 
 @command

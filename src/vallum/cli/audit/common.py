@@ -31,6 +31,7 @@ __all__ = [
     "moment",
     "opened",
     "tell_problems",
+    "turn",
 ]
 
 app = typer.Typer(
@@ -67,6 +68,16 @@ def opened(shell: Shell, folder: Path | None = None) -> Audit:
         safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
         chosen = settings.data_dir / "audit" / safe
     return Audit(settings.dsn, chosen.absolute())
+
+
+def turn(audit: Audit) -> None:
+    """One turn of a sequencer, where none is at work. Raises: SequencedElsewhere, LogForked, KeyRefused."""
+    from vallum.audit import Sequencer
+    from vallum.audit.anchors import read_anchors
+
+    anchors = read_anchors(audit.home)
+    with Sequencer(audit.dsn, audit.home, anchors=anchors, clock=clock).running() as worker:
+        worker.step()
 
 
 def ask(shell: Shell, question: str, *, yes: bool) -> None:

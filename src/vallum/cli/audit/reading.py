@@ -12,10 +12,10 @@ from rich.text import Text
 
 from vallum.audit.errors import AuditRefused
 from vallum.audit.export import FORMATS, lines, sign_export
+from vallum.audit.files import new_file
 from vallum.audit.keys import signing_key
 from vallum.audit.notes import Signer
 from vallum.audit.search import Event, Wanted, find
-from vallum.audit.tiles import write_durably
 from vallum.cli.arguments import companies_of, user_of
 from vallum.cli.audit.common import Folder, actor, events_shown, moment, opened
 from vallum.cli.options import command, examples
@@ -210,14 +210,16 @@ def export(
                 sys.stdout.write(line)
             shell.progress.done()
             return
-        with output.open("x", encoding="utf-8", newline="") as file:
+        signer = Signer(origin, signing_key(audit.home.signing_key))
+        signature = output.with_name(output.name + ".sig")
+        # The signature is whole first: no file is there without one.
+        with new_file(output) as file, new_file(signature) as beside:
             for line in made:
-                file.write(line)
-                digest.update(line.encode())
+                data = line.encode()
+                file.write(data)
+                digest.update(data)
+            beside.write(str(sign_export(signer, digest.hexdigest(), count)).encode())
         shell.progress.done()
-    signer = Signer(origin, signing_key(audit.home.signing_key))
-    signature = output.with_name(output.name + ".sig")
-    write_durably(signature, str(sign_export(signer, digest.hexdigest(), count)).encode())
     if shell.json:
         shell.write(
             {"events": count, "file": str(output), "sha256": digest.hexdigest(), "signature": str(signature)}

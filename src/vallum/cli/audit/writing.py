@@ -120,6 +120,9 @@ def tail(
         Path | None,
         typer.Option("--ca", help="Certificates that syslog over TLS is checked by.", show_default=False),
     ] = None,
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="A webhook on another machine may be http://.")
+    ] = False,
     once: Annotated[bool, typer.Option("--once", help="What is there now, then end.")] = False,
     start: Annotated[
         int | None, typer.Option("--from", min=0, help="Show from this event on.", show_default=False)
@@ -131,7 +134,7 @@ def tail(
     ended = Flag() if once else _until_told()
     if to is not None:
         secret = read_secret(secret_file).strip() if secret_file else None
-        target = target_of(to, secret=secret, ca=str(ca) if ca else None)
+        target = target_of(to, secret=secret, ca=str(ca) if ca else None, plain_http=plain_http)
         with audit.connection(readonly=False) as connection:
             while True:
                 try:

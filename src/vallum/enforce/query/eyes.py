@@ -20,7 +20,7 @@ from vallum.domain.sql import Scope
 from vallum.enforce.application import Application
 from vallum.enforce.query.statements import Key, domain_key, statements_of
 from vallum.enforce.statement import Compiled, compiled
-from vallum.kernel import InvalidValue, shown
+from vallum.kernel import InvalidValue, covered, shown
 from vallum.policy import SUPERUSER_ID, Actor, ActorAccess, menus
 from vallum.schema import Field, Model
 
@@ -38,10 +38,15 @@ _ANOTHER_TIME: Final = timedelta(days=400, hours=1, minutes=1, seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Eyes:
-    """An application as one actor sees it; None stands for the superuser."""
+    """An application as one actor sees it; None stands for the superuser.
+
+    `only`: the models that the proof of the actor is for, where it is not for all. What is asked of others is
+    for whoever asks to refuse; that records are ordered by those behind a many2one is known here alone.
+    """
 
     application: Application
     actor: Actor | None
+    only: frozenset[str] | None = None
 
     @property
     def access(self) -> ActorAccess | None:
@@ -60,6 +65,10 @@ class Eyes:
         Raises: UnknownModel.
         """
         return self.application.schema.model(name)
+
+    def covers(self, model: str) -> bool:
+        """Whether the proof of the actor is for that model."""
+        return self.only is None or covered(model, self.only)
 
     def check_open(self, model: Model) -> None:
         """Raises AccessDenied where no access right lets the actor read the model.
@@ -114,7 +123,7 @@ class Eyes:
     def prepared(self, key: Key, build: Build) -> Compiled:
         """The statement of `build`, kept under the actor and `key` unless it depends on the time."""
         statements, access = statements_of(self.application), self.access
-        whole = (self.actor, *key)
+        whole = (self.actor, self.only, *key)
         found = statements.get(whole, access)
         if found is None:
             env, timed = self.env(), access.timed if access else 0
@@ -127,7 +136,7 @@ class Eyes:
     def kept(self, key: Key, make: Callable[[], T]) -> T:
         """What `make` gives, kept under the actor and `key`; it must not depend on the time."""
         statements, access = statements_of(self.application), self.access
-        whole = (self.actor, *key)
+        whole = (self.actor, self.only, *key)
         found = statements.get(whole, access)
         if found is None:
             found = make()

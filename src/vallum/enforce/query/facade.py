@@ -13,6 +13,8 @@ from vallum.enforce.query.describe import fields_get
 from vallum.enforce.query.eyes import Eyes
 from vallum.enforce.query.names import Names
 from vallum.enforce.query.page import Page, page
+from vallum.enforce.query.reach import Reach
+from vallum.enforce.telling import tells_refusals
 from vallum.kernel import Operation
 from vallum.policy import Actor
 from vallum.schema import Model
@@ -20,18 +22,21 @@ from vallum.schema import Model
 __all__ = ["Query"]
 
 
+@tells_refusals
 class Query:
-    """What one actor finds and reads; None stands for the superuser.
+    """What one actor finds and reads; None stands for the superuser. `only`: see `Eyes`.
 
     Rights, record rules and field groups hold in every part of every statement.
     Every method raises: UnknownModel, AccessDenied, UnknownField, MalformedDomain and its
     kin, UnsupportedDomain (what is asked for lives in code), ConnectionFailed.
     """
 
-    def __init__(self, application: Application, actor: Actor | None) -> None:
+    def __init__(
+        self, application: Application, actor: Actor | None, only: frozenset[str] | None = None
+    ) -> None:
         self.application = application
         self.actor = actor
-        self._eyes = Eyes(application, actor)
+        self._eyes = Eyes(application, actor, only)
 
     def where(self, model: Model, domain: Any, *, active_test: bool = True) -> Filter:
         """The filter of a search of the model, over its root row."""
@@ -48,9 +53,11 @@ class Query:
         order: str | None = None,
     ) -> list[int]:
         """The ids of the records found, in the order given or the model's own; ties by id."""
-        return search.search(
+        found = search.search(
             self._eyes, model, domain, active_test=active_test, limit=limit, offset=offset, order=order
         )
+        self._searched("search", model, found, domain, order)
+        return found
 
     def page(
         self,
@@ -66,13 +73,19 @@ class Query:
 
         Raises: UnknownRecord, where the record `after` is gone or out of sight.
         """
-        return page(self._eyes, model, domain, limit=limit, order=order, after=after, active_test=active_test)
+        found = page(
+            self._eyes, model, domain, limit=limit, order=order, after=after, active_test=active_test
+        )
+        self._searched("page", model, found.ids, domain, order)
+        return found
 
     def search_count(
         self, model: str, domain: Any = (), *, active_test: bool = True, limit: int | None = None
     ) -> int:
         """How many records are found; counting stops at the limit."""
-        return search.count(self._eyes, model, domain, active_test=active_test, limit=limit)
+        found = search.count(self._eyes, model, domain, active_test=active_test, limit=limit)
+        self._searched("search_count", model, (), domain)
+        return found
 
     def check(self, model: str, ids: Iterable[int], operation: Operation | str) -> None:
         """Raise unless the actor may do this with every one of the records.
@@ -124,7 +137,7 @@ class Query:
             active_test=active_test,
             names=names,
         )
-        self._watch("search_read", model, found, fields)
+        self._watch("search_read", model, found, fields, domain, order)
         return found
 
     def read_group(
@@ -156,19 +169,59 @@ class Query:
             active_test=active_test,
             names=names,
         )
-        self._watch("read_group", model, (), (*groupby, *aggregates))
+        self._watch("read_group", model, (), (*groupby, *aggregates), domain, order)
         return found
 
     def _watch(
-        self, method: str, model: str, found: Sequence[dict[str, Any]], fields: Iterable[str] | None
+        self,
+        method: str,
+        model: str,
+        found: Sequence[dict[str, Any]],
+        fields: Iterable[str] | None,
+        domain: Any = (),
+        order: str | None = None,
     ) -> None:
-        """Tell whoever watches the model, before anything of it is given away."""
-        application = self.application
-        if model not in application.watched or not application.watchers:
+        """Tell whoever watches the model, or one it leads to, before anything of it is given away."""
+        if not self._is_watched:
             return
-        named = found[0] if fields is None and found else fields or ()
-        detail = {"method": method, "fields": [name for name in named if name != "id"]}
-        for watcher in application.watchers:
+        named = list(found[0]) if fields is None and found else [str(name) for name in fields or ()]
+        reach = self._reach(model, domain, order)
+        if model in self.application.watched:
+            detail: dict[str, Any] = {"method": method, "fields": [name for name in named if name != "id"]}
+            searched = sorted(set(reach.found.get(model, ())) - set(named))
+            self._tell(model, {**detail, **({"searched": searched} if searched else {})}, found)
+        reach.names(model, named)
+        self._tell_beyond(method, model, reach)
+
+    def _searched(
+        self, method: str, model: str, ids: Sequence[int], domain: Any, order: str | None = None
+    ) -> None:
+        """Tell of a search that gives no values: by fields of a watched model it says what they hold."""
+        if not self._is_watched:
+            return
+        reach = self._reach(model, domain, order)
+        if model in reach.found:
+            detail = {"method": method, "searched": sorted(reach.found[model])}
+            self._tell(model, detail, [{"id": record} for record in ids])
+        self._tell_beyond(method, model, reach)
+
+    @property
+    def _is_watched(self) -> bool:
+        return bool(self.application.watchers and self.application.watched)
+
+    def _reach(self, model: str, domain: Any, order: str | None) -> Reach:
+        reach = Reach(self.application.schema, self.application.watched)
+        reach.domain(model, domain)
+        reach.order(model, order)
+        return reach
+
+    def _tell_beyond(self, method: str, model: str, reach: Reach) -> None:
+        for other, fields in reach.beyond(model):
+            paths = sorted(set(fields.values()))
+            self._tell(other, {"method": method, "from": model, "fields": sorted(fields), "paths": paths}, ())
+
+    def _tell(self, model: str, detail: dict[str, Any], found: Sequence[dict[str, Any]]) -> None:
+        for watcher in self.application.watchers:
             watcher(self.actor, model, detail, [record["id"] for record in found])
 
     def fields_get(self, model: str, fields: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
@@ -180,7 +233,7 @@ class Query:
     ) -> list[tuple[int, str | bool]]:
         """Ids and names of the records that are called so."""
         found = read.name_search(self._eyes, model, name, domain, operator, limit)
-        self._watch("name_search", model, [{"id": record} for record, _ in found], ())
+        self._watch("name_search", model, [{"id": record} for record, _ in found], (), domain)
         return found
 
     def inexact_names(self, model: str) -> tuple[str, ...]:

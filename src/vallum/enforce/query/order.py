@@ -3,7 +3,8 @@
 Identifiers come from the schema only. A many2one is ordered by its comodel's own order,
 through outer joins, never twice through the same field. Records behind it that the actor
 may not read count as unset, so that their sequence says nothing about them; where no
-access right opens the comodel, its bare id decides. Odoo orders by their names.
+access right opens the comodel, or the key that was shown is not for it, its bare id decides.
+Odoo orders by their names.
 Ties are broken by id: the sequence is the same every time.
 
 An order that is given must be possible. Of a model's own order, fields that are computed
@@ -223,6 +224,8 @@ class _Ordering:
     def _shown(self, comodel: Model, row: Row) -> Callable[[ColumnElement[Any]], ColumnElement[Any]] | None:
         """How values of a record behind a many2one show; None where they do not."""
         access = self.eyes.access
+        if not self.eyes.covers(comodel.name):
+            return None
         if access is None:
             return _as_is
         if comodel.name in self.env.named.searches or not access.readable(comodel):

@@ -118,6 +118,8 @@ class _Guarded(_Base):  # type: ignore[misc]
 
     def __init__(self, dialect: Any, statement: Any, *args: Any, **kw: Any) -> None:
         self.vallum_views: dict[str, Signature | None] = {}
+        # By table: the columns that the statement itself names.
+        self.vallum_read: dict[str, set[str]] = {}
         if statement is not None:
             _check_elements(statement)
         super().__init__(dialect, statement, *args, **kw)
@@ -138,6 +140,7 @@ class _Guarded(_Base):  # type: ignore[misc]
             raise refused_text(str(kw["fromhints"][table]))
         view = self._rules.criteria.view(table.name)
         self.vallum_views[table.name] = None if view is None else view.signature
+        self.vallum_read.setdefault(table.name, set())
         if view is None or iscrud:
             return super().visit_table(table, asfrom=asfrom, iscrud=iscrud, **kw)
         linter = kw.get("from_linter")
@@ -177,6 +180,7 @@ class _Guarded(_Base):  # type: ignore[misc]
             table = table.element
         if isinstance(table, sa.TableClause):
             self._rules.criteria.check_column(table.name, column.name)
+            self.vallum_read.setdefault(table.name, set()).add(str(column.name))
         elif table is None and not column.is_literal and (self.isupdate or self.isdelete or self.isinsert):
             raise AccessDenied(f"the column `{column.name}` names no table", fix="take it from its table")
 

@@ -21,7 +21,7 @@ from vallum.domain.lower import root
 from vallum.domain.sql import Scope
 from vallum.enforce.application import Application
 from vallum.enforce.query.eyes import Eyes
-from vallum.kernel import AccessDenied
+from vallum.kernel import AccessDenied, Operation
 from vallum.policy import Actor
 from vallum.schema import Field, Model, Schema
 
@@ -125,6 +125,8 @@ class Criteria:
         self.eyes = Eyes(application, actor)
         self.extra = extra
         self._views: dict[str, tuple[Any, View]] = {}
+        # For which of the application's epochs the rules of a table were read ahead, by operation.
+        self.settled: dict[tuple[str, Operation], int] = {}
 
     @cached_property
     def tables(self) -> Tables:

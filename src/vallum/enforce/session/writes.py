@@ -9,13 +9,11 @@ committed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
 import sqlalchemy as sa
-from psycopg.pq import TransactionStatus
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.dml import OnConflictDoNothing
 
@@ -24,6 +22,7 @@ from vallum.enforce.query.check import check_statement, missing
 from vallum.enforce.query.eyes import batches
 from vallum.enforce.session.criteria import Criteria, links_of
 from vallum.enforce.session.parts import binds, bound_to, column_name, id_keys, says_nothing
+from vallum.enforce.session.stamping import Stamping
 from vallum.kernel import AccessDenied, Operation
 from vallum.policy import refused
 from vallum.schema import Field, Model
@@ -48,15 +47,13 @@ class Writes:
         # Models and relation tables that were written, and those that lost rows.
         self.written: set[str] = set()
         self.gone: set[str] = set()
-        self.level: Callable[[], object] = lambda: None
-        # Where it was said who writes: in transactions, and in savepoints that may be rolled back.
-        self.stamped: list[object] = []
+        self.stamping = Stamping(criteria)
         self.refusal: tuple[object, Exception] | None = None
 
     def ended(self) -> None:
         """The transaction is over: let the application read anew what was written, if it lives on it."""
         self.created.clear()
-        self.stamped.clear()
+        self.stamping.ended()
         self.criteria.application.changed(self.written, self.gone)
         self.written.clear()
         self.gone.clear()
@@ -76,7 +73,7 @@ class Writes:
                 "an Odoo database is only read: what its records must be is in Odoo's own code",
                 fix="write through Odoo",
             )
-        self._stamp_transaction(connection)
+        self.stamping.say(connection)
         table = statement.table
         if not isinstance(table, sa.TableClause) or getattr(table, "schema", None):
             raise AccessDenied("a statement that writes to what is no table of the policy")
@@ -95,25 +92,6 @@ class Writes:
         if isinstance(statement, sa.Insert):
             return self._insert(connection, model, statement, params, many, options)
         return self._change(connection, model, statement, params, many, options)
-
-    def _stamp_transaction(self, connection: GuardedConnection) -> None:
-        """Let the application's stamps say who writes: once, and again where a savepoint took that back."""
-        stamps = self.criteria.application.stamps
-        raw = connection.connection.driver_connection
-        if not stamps or not isinstance(raw, psycopg.Connection) or raw.autocommit:
-            return
-        level: Any = self.level()
-        outer = level
-        while outer is not None:
-            if any(outer is known for known in self.stamped):
-                return
-            outer = outer.parent
-        if raw.info.transaction_status == TransactionStatus.IDLE:
-            # Begun by its first statement.
-            connection.run_checked("SELECT 1", {})
-        for stamp in stamps:
-            stamp(raw, self.criteria.actor)
-        self.stamped.append(level)
 
     # rows of models
 
@@ -148,7 +126,7 @@ class Writes:
             except Exception as error:
                 if self.flushing:
                     # The flush takes the rows back, unless somebody's handler catches this on the way.
-                    self.refusal = (self.level(), error)
+                    self.refusal = (self.stamping.level(), error)
                 raise
         if clause is None:
             self.created.update((model.name, i) for i in ids)

@@ -11,6 +11,7 @@ from vallum.enforce.application import Application
 from vallum.enforce.query import search
 from vallum.enforce.query.check import check, named_operation
 from vallum.enforce.query.eyes import Eyes, record_ids
+from vallum.enforce.telling import tells_refusals
 from vallum.enforce.values import copying, defaults, idempotency, writer
 from vallum.enforce.values.call import Call
 from vallum.enforce.values.transaction import run, storage_of
@@ -24,6 +25,7 @@ Record = Mapping[str, Any]
 T = TypeVar("T")
 
 
+@tells_refusals
 class Values:
     """What one actor creates, writes and deletes; None stands for the superuser.
 

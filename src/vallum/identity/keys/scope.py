@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from vallum.identity.errors import KeyRefused
 from vallum.identity.network import Network, networks_of
-from vallum.kernel import Operation
+from vallum.kernel import Operation, covered
 
 __all__ = ["Scope", "latest_end"]
 
@@ -72,10 +72,7 @@ class Scope:
         >>> Scope.parse(["sale.*"], ["read"]).covers("sale.order", Operation.READ)
         True
         """
-        return operation in self.operations and any(
-            model == pattern or (pattern.endswith(".*") and model.startswith(pattern[:-1]))
-            for pattern in self.models
-        )
+        return operation in self.operations and covered(model, self.models)
 
 
 def latest_end(now: datetime, days: int, most: int) -> datetime:

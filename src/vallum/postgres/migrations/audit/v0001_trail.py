@@ -10,27 +10,21 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+# What waits in the inbox is as a trigger writes it with the least work: `key` and `content` are the inside of
+# JSON objects, each member with a comma before it, `who` is fields between separators (see `audit.waiting`).
 TABLES = """
 CREATE SEQUENCE vallum.audit_event_id;
 
 CREATE TABLE vallum.audit_inbox (
-    id bigint NOT NULL,
-    xid xid8 NOT NULL,
-    n integer NOT NULL,
-    at timestamptz NOT NULL,
-    kind text NOT NULL,
+    id bigint,
+    xid xid8,
+    at timestamptz,
+    kind text,
     relation text,
     key text,
-    op "char",
-    old text,
-    new text,
-    stamp text,
-    pid integer NOT NULL,
-    role text NOT NULL,
-    acting text,
-    app text,
-    ip inet,
-    stale boolean NOT NULL
+    content text,
+    who text,
+    careful boolean
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_threshold = 100000);
 
@@ -74,6 +68,7 @@ CREATE TABLE vallum.audit_table (
     key text[] NOT NULL,
     columns jsonb NOT NULL,
     signature text NOT NULL,
+    shape text NOT NULL,
     function text NOT NULL,
     digest text NOT NULL,
     since timestamptz NOT NULL
@@ -100,45 +95,79 @@ CREATE CONSTRAINT TRIGGER audit_footer AFTER INSERT ON vallum.audit_footer
 ALTER TABLE vallum.audit_footer ENABLE ALWAYS TRIGGER audit_footer;
 """
 
+# An event that no trigger of a table's own writes. It counts: see FOOTER.
 RECORD = """
-CREATE FUNCTION vallum.audit_record(kind text, detail text, relation text, key text) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $body$
+CREATE FUNCTION vallum.audit_event(kind text, relation text, key text, content text, careful boolean)
+RETURNS bigint LANGUAGE plpgsql SET search_path = '' AS $body$
 DECLARE
     made bigint := nextval('vallum.audit_event_id');
-    n integer := coalesce(nullif(current_setting('vallum.audit_n', true), '')::integer, 0) + 1;
+    n integer := concat('0', current_setting('vallum.audit_n', true))::integer + 1;
 BEGIN
-    IF $1 IN ('row', 'alarm') OR $1 !~ '^[a-z][a-z-]{0,39}$' THEN
-        RAISE EXCEPTION USING MESSAGE = 'no application event may be called ' || $1, ERRCODE = '22023';
-    END IF;
-    PERFORM $2::json;
     PERFORM set_config('vallum.audit_n', n::text, true);
-    INSERT INTO vallum.audit_inbox VALUES (made, pg_current_xact_id(), n, clock_timestamp(), $1, $3, $4, NULL,
-        NULL, $2, current_setting('vallum.audit_stamp', true), pg_backend_pid(), session_user,
-        current_setting('role'), current_setting('application_name'), inet_client_addr(), false);
+    INSERT INTO vallum.audit_inbox VALUES (made, pg_current_xact_id(), clock_timestamp(), kind, relation, key,
+        content, concat_ws(E'\\x1f', n, inet_client_addr(), pg_backend_pid(),
+            current_setting('application_name'), quote_ident(session_user),
+            quote_ident(current_setting('role')), current_setting('vallum.audit_stamp', true)), careful);
     IF n = 2 THEN
         INSERT INTO vallum.audit_footer (xid) VALUES (pg_current_xact_id());
     END IF;
     RETURN made;
 END $body$;
+
+CREATE FUNCTION vallum.audit_record(kind text, detail text, relation text, key text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $body$
+BEGIN
+    IF $1 IN ('row', 'create', 'write', 'unlink', 'truncate', 'baseline', 'alarm')
+        OR $1 !~ '^[a-z][a-z-]{0,39}$' THEN
+        RAISE EXCEPTION USING MESSAGE = 'no application event may be called ' || $1, ERRCODE = '22023';
+    END IF;
+    IF json_typeof($2::json) <> 'object' OR json_typeof($4::json) <> 'object' THEN
+        RAISE EXCEPTION USING MESSAGE = 'detail and key are JSON objects', ERRCODE = '22023';
+    END IF;
+    RETURN vallum.audit_event($1, $3, vallum.audit_members($4), vallum.audit_members($2), NULL);
+END $body$;
+
+CREATE FUNCTION vallum.audit_members(object text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = '' AS $body$
+    SELECT CASE WHEN inside = '' THEN '' ELSE ',' || inside END
+    FROM regexp_replace(object, '^\\s*\\{\\s*|\\s*\\}\\s*$', '', 'g') AS inside
+$body$;
+
+CREATE FUNCTION vallum.audit_long(value text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = '' AS $body$
+    SELECT json_build_object('bytes', octet_length(value),
+                             'digest', encode(sha256(convert_to(value, 'UTF8')), 'hex'))::text
+$body$;
+
+CREATE FUNCTION vallum.audit_long_bytes(value bytea) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = '' AS $body$
+    SELECT json_build_object('bytes', octet_length(value), 'digest', encode(sha256(value), 'hex'))::text
+$body$;
 """
 
 # What differs, where a table was altered since its own function was written: slower, and always right.
 CAREFUL = """
+CREATE FUNCTION vallum.audit_value(value jsonb, hidden boolean) RETURNS text
+LANGUAGE sql STABLE SET search_path = '' AS $body$
+    SELECT CASE WHEN hidden THEN '{"hidden":true}'
+        WHEN jsonb_typeof(value) IN ('null', 'boolean', 'number') THEN value::text
+        WHEN octet_length(value #>> '{}') > 262144 THEN vallum.audit_long(value #>> '{}')
+        ELSE to_json(value #>> '{}')::text END
+$body$;
+
 CREATE FUNCTION vallum.audit_difference(before jsonb, after jsonb, hidden text[]) RETURNS text
 LANGUAGE sql STABLE SET search_path = '' AS $body$
-    SELECT json_object_agg(b.key, CASE
-        WHEN b.key = ANY (hidden) THEN json_build_object('hidden', true)
-        WHEN jsonb_typeof(b.value) IN ('null', 'boolean', 'number') THEN b.value::json
-        WHEN octet_length(b.value #>> '{}') > 262144 THEN json_build_object(
-            'bytes', octet_length(b.value #>> '{}'),
-            'digest', encode(sha256(convert_to(b.value #>> '{}', 'UTF8')), 'hex'))
-        ELSE to_json(b.value #>> '{}') END)::text
-    FROM jsonb_each(before) b
-    WHERE after IS NULL OR b.value IS DISTINCT FROM after -> b.key
+    SELECT coalesce(string_agg(',' || to_json(c.name)::text || ':' || CASE
+        WHEN after IS NULL THEN vallum.audit_value(before -> c.name, c.name = ANY (hidden))
+        WHEN before IS NULL THEN vallum.audit_value(after -> c.name, c.name = ANY (hidden))
+        ELSE '[' || vallum.audit_value(before -> c.name, c.name = ANY (hidden)) || ','
+            || vallum.audit_value(after -> c.name, c.name = ANY (hidden)) || ']' END, ''), '')
+    FROM jsonb_object_keys(coalesce(before, after)) AS c(name)
+    WHERE before IS NULL OR after IS NULL OR before -> c.name IS DISTINCT FROM after -> c.name
 $body$;
 
 CREATE FUNCTION vallum.audit_whole(did text, before jsonb, after jsonb, keys text[], hidden text[],
-    OUT key text, OUT old text, OUT new text, OUT careful boolean)
+    OUT key text, OUT content text, OUT careful boolean)
 LANGUAGE plpgsql STABLE SET search_path = '' AS $body$
 BEGIN
     before := CASE WHEN did <> 'INSERT' THEN before END;
@@ -146,41 +175,41 @@ BEGIN
     IF before = after THEN
         RETURN;
     END IF;
-    key := (SELECT json_object_agg(k, coalesce(before, after) -> k)::text FROM unnest(keys) k);
-    old := vallum.audit_difference(before, after, hidden);
-    new := vallum.audit_difference(after, before, hidden);
+    key := (SELECT string_agg(',' || to_json(k)::text || ':'
+                              || coalesce((coalesce(before, after) -> k)::text, 'null'), '')
+            FROM unnest(keys) k);
+    content := vallum.audit_difference(before, after, hidden);
     careful := true;
 END $body$;
 
 CREATE FUNCTION vallum.audit_careful() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $body$
 DECLARE
-    n integer := coalesce(nullif(current_setting('vallum.audit_n', true), '')::integer, 0) + 1;
     d record;
 BEGIN
     SELECT * INTO d FROM vallum.audit_whole(TG_OP, to_jsonb(OLD), to_jsonb(NEW), TG_ARGV[1]::text[],
                                             TG_ARGV[2]::text[]);
-    IF d.careful IS NULL THEN
-        RETURN NULL;
-    END IF;
-    PERFORM set_config('vallum.audit_n', n::text, true);
-    INSERT INTO vallum.audit_inbox VALUES (nextval('vallum.audit_event_id'), pg_current_xact_id(), n,
-        clock_timestamp(), 'row', TG_ARGV[0], d.key, lower(left(TG_OP, 1))::"char", d.old, d.new,
-        current_setting('vallum.audit_stamp', true), pg_backend_pid(), session_user,
-        current_setting('role'), current_setting('application_name'), inet_client_addr(), true);
-    IF n = 2 THEN
-        INSERT INTO vallum.audit_footer (xid) VALUES (pg_current_xact_id());
+    IF d.careful THEN
+        PERFORM vallum.audit_event(
+            CASE TG_OP WHEN 'INSERT' THEN 'create' WHEN 'UPDATE' THEN 'write' ELSE 'unlink' END,
+            TG_ARGV[0], d.key, d.content, true);
     END IF;
     RETURN NULL;
 END $body$;
 """
 
 # Who alters a table is told on, and the table watched carefully from then on, where PostgreSQL lets us.
+# Columns go with their types, schemas and extensions as well; those commands do not say of which tables.
 ALTERED = """
+CREATE FUNCTION vallum.audit_shape(relation oid) RETURNS text
+LANGUAGE sql STABLE SET search_path = '' AS $body$
+    SELECT string_agg(concat_ws(' ', quote_ident(attname), atttypid::oid, atttypmod), ',' ORDER BY attname)
+    FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+$body$;
+
 CREATE FUNCTION vallum.audit_altered() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $body$
 DECLARE
-    made record;
     known record;
     hidden text[];
     did text;
@@ -189,18 +218,19 @@ BEGIN
     IF current_setting('vallum.audit_own', true) = 'on' THEN
         RETURN;
     END IF;
-    FOR made IN SELECT DISTINCT objid FROM pg_event_trigger_ddl_commands()
-                WHERE classid = 'pg_class'::regclass LOOP
-        SELECT t.relation, t.key, t.columns INTO known FROM vallum.audit_table t
-        JOIN pg_trigger g ON g.tgrelid = made.objid AND g.tgname = 'zz_vallum_audit_u' AND g.tgparentid = 0
-        JOIN pg_proc p ON p.oid = g.tgfoid AND p.proname = t.function || 'u';
-        CONTINUE WHEN NOT FOUND;
-        -- Row security, statistics and the like are nothing to us; columns and our own triggers are.
-        CONTINUE WHEN (SELECT count(*) FROM pg_trigger g WHERE g.tgrelid = made.objid AND g.tgenabled = 'A'
-                       AND g.tgname ~ '^zz_vallum_audit_[iud]$') = 3
-            AND ARRAY(SELECT c.key FROM jsonb_each(known.columns) c ORDER BY 1) = ARRAY(
-                SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = made.objid AND a.attnum > 0
-                AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY 1);
+    FOR known IN
+        WITH RECURSIVE altered AS (
+            SELECT objid FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass
+            UNION SELECT i.inhrelid FROM altered JOIN pg_inherits i ON i.inhparent = altered.objid)
+        SELECT t.relation, t.key, t.columns, g.tgrelid FROM vallum.audit_table t
+        JOIN pg_proc p ON p.proname = t.function || 'u' AND p.pronamespace = 'vallum'::regnamespace
+        JOIN pg_trigger g ON g.tgfoid = p.oid AND g.tgname = 'zz_vallum_audit_u' AND g.tgparentid = 0
+        WHERE (tg_tag <> 'ALTER TABLE' OR g.tgrelid IN (SELECT objid FROM altered))
+            -- Row security, statistics and the like are nothing to us; columns and our own triggers are.
+            AND (vallum.audit_shape(g.tgrelid) IS DISTINCT FROM t.shape OR 3 <> (
+                SELECT count(*) FROM pg_trigger o WHERE o.tgrelid = g.tgrelid AND o.tgenabled = 'A'
+                AND o.tgname ~ '^zz_vallum_audit_[iud]$'))
+    LOOP
         PERFORM vallum.audit_record('table-altered', json_build_object('command', tg_tag)::text,
                                     known.relation, NULL);
         hidden := ARRAY(SELECT c.key FROM jsonb_each_text(known.columns) c WHERE c.value = 'hidden');
@@ -208,18 +238,19 @@ BEGIN
         FOREACH did IN ARRAY ARRAY['UPDATE', 'INSERT', 'DELETE'] LOOP
             name := 'zz_vallum_audit_' || lower(left(did, 1));
             EXECUTE 'CREATE OR REPLACE TRIGGER ' || name || ' AFTER ' || did || ' ON '
-                || made.objid::regclass::text || ' FOR EACH ROW EXECUTE FUNCTION vallum.audit_careful('
+                || known.tgrelid::regclass::text || ' FOR EACH ROW EXECUTE FUNCTION vallum.audit_careful('
                 || quote_literal(known.relation) || ', ' || quote_literal(known.key::text) || ', '
                 || quote_literal(hidden::text) || ')';
-            EXECUTE 'ALTER TABLE ' || made.objid::regclass::text || ' ENABLE ALWAYS TRIGGER ' || name;
+            EXECUTE 'ALTER TABLE ' || known.tgrelid::regclass::text || ' ENABLE ALWAYS TRIGGER ' || name;
         END LOOP;
     END LOOP;
 END $body$;
 """
 
 GUARD = """
-REVOKE ALL ON FUNCTION vallum.audit_record, vallum.audit_footer, vallum.audit_difference, vallum.audit_whole,
-    vallum.audit_careful, vallum.audit_altered FROM PUBLIC;
+REVOKE ALL ON FUNCTION vallum.audit_event, vallum.audit_record, vallum.audit_members, vallum.audit_long,
+    vallum.audit_long_bytes, vallum.audit_footer, vallum.audit_value, vallum.audit_difference,
+    vallum.audit_whole, vallum.audit_careful, vallum.audit_shape, vallum.audit_altered FROM PUBLIC;
 """
 
 
@@ -235,7 +266,8 @@ def downgrade() -> None:
     for name in ("forward", "table", "checkpoint", "state", "leaf", "footer", "inbox"):
         op.execute(f"DROP TABLE vallum.audit_{name}")
     op.execute(
-        "DROP FUNCTION vallum.audit_altered, vallum.audit_careful, vallum.audit_whole,"
-        " vallum.audit_difference, vallum.audit_record, vallum.audit_footer CASCADE"
+        "DROP FUNCTION vallum.audit_altered, vallum.audit_shape, vallum.audit_careful, vallum.audit_whole,"
+        " vallum.audit_difference, vallum.audit_value, vallum.audit_record, vallum.audit_event,"
+        " vallum.audit_members, vallum.audit_long, vallum.audit_long_bytes, vallum.audit_footer CASCADE"
     )
     op.execute("DROP SEQUENCE vallum.audit_event_id")
