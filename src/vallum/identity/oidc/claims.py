@@ -22,7 +22,14 @@ def identity_of(claims: dict[str, Any], provider: OidcProvider) -> Identity:
     if claims.get("email_verified") in (False, "false"):
         # What somebody typed there: neither their domain nor a name to be known by.
         claims = {name: value for name, value in claims.items() if name != "email"}
-    subject = str(claims["sub"])
+    subject = _text(claims, provider.subject_claim)
+    if subject is None:
+        raise SignInRefused(
+            "the provider does not say who you are in a way that lasts",
+            reason="subject",
+            where=provider.id,
+            fix=f"an administrator can set `subject_claim`; it is `{provider.subject_claim}` now",
+        )
     email = _text(claims, "email")
     login = _text(claims, provider.login_claim) or email
     if login is None:
