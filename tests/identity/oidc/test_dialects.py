@@ -1,7 +1,7 @@
 """Entra ID and Google end to end: a real provider under their names, with what they publish and sign.
 
 What they are is written down here after their documentation: metadata, forms of subjects, claims, and what of
-the standards they leave out. The presets are used as anybody would; only their hosts' names lead to this machine.
+the standards they leave out. The presets are used as anybody would; only their hosts lead to this machine.
 """
 
 from __future__ import annotations
