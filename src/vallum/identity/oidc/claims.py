@@ -7,7 +7,7 @@ an error, since "no groups" would be a wrong answer.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, TypeGuard
 
 from vallum.identity.accounts_port import Person
 from vallum.identity.sso.errors import ProviderMisconfigured, SignInRefused
@@ -15,6 +15,9 @@ from vallum.identity.sso.join import Identity
 from vallum.identity.sso.providers import OidcProvider
 
 __all__ = ["identity_of"]
+
+# Seconds; the year 9999 is not over by then.
+_LATEST: Final = 250_000_000_000
 
 
 def identity_of(claims: dict[str, Any], provider: OidcProvider) -> Identity:
@@ -48,9 +51,13 @@ def identity_of(claims: dict[str, Any], provider: OidcProvider) -> Identity:
         match=_text(claims, provider.match_claim),
         attributes=_attributes(claims, provider),
         sid=_text(claims, "sid"),
-        authenticated=datetime.fromtimestamp(moment, UTC) if isinstance(moment, int) else None,
+        authenticated=datetime.fromtimestamp(moment, UTC) if _is_moment(moment) else None,
         methods=_list(claims.get("amr")),
     )
+
+
+def _is_moment(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LATEST
 
 
 def _attributes(claims: dict[str, Any], provider: OidcProvider) -> dict[str, tuple[str, ...]]:

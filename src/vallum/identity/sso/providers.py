@@ -86,6 +86,11 @@ class OidcProvider(Common, frozen=True, kw_only=True, tag="oidc"):
     ca_file: Text | None = None
 
     @property
+    def asks_anew(self) -> bool:
+        """Whether it can be asked for the credentials once more; Google does not, nor says when it has."""
+        return self.issuer != GOOGLE
+
+    @property
     def shared_tenant(self) -> bool:
         """Whether Entra ID answers for many tenants at this issuer."""
         return self.issuer.startswith(MICROSOFT) and self.issuer.split("/")[3] in SHARED_TENANTS
