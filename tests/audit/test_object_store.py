@@ -209,6 +209,7 @@ def test_store_that_is_set_wrongly_is_refused(log: Trail, line: str) -> None:
         'type = "timestamp"\nroots = "r.pem"',
         f'type = "witness"\nkey = "{WITNESS.verifier.text}"',
     ],
+    ids=["http", "s3", "timestamp", "witness"],
 )
 def test_plain_http_elsewhere_is_refused_unless_it_is_said_by_name(log: Trail, anchor: str) -> None:
     """To this machine it may go; to another one only with `plain_http = true`."""
