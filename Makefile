@@ -13,7 +13,7 @@ COMPILE := .cache/lock/bin/uv pip compile --quiet --universal --python-version 3
 	--generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint format types imports golden asvs attacks bench lock clean
+.PHONY: help run test test-all lint format types imports golden asvs attacks tampering bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ asvs: $(VENV)/.dev ## run what proves OWASP ASVS, and write docs/reference/asvs.
 
 attacks: $(VENV)/.dev ## replay the attacks over the network, and write docs/reference/attacks.md
 	$(PYTEST) -n $(WORKERS) -m attacks --write-attacks
+
+tampering: $(VENV)/.dev ## perform the attacks on the audit trail, and write docs/reference/tampering.md
+	$(PYTEST) -n $(WORKERS) -m tampering --write-tampering
 
 bench: $(VENV)/.dev ## measure; ARGS="--quick" and the like are passed on
 	$(BIN)/python -m bench $(ARGS)

@@ -16,6 +16,7 @@ from tests.support.golden import Golden
 from tests.support.odoo import OdooReference, odoo_reference
 from tests.support.proofs import Results
 from tests.support.server import KEY, RunFolder, run_folder
+from tests.support.tampering import TAMPERING
 from vallum.postgres import EmbeddedServer
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +33,7 @@ _numbers = count(1)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--write-golden`, for `make golden`."""
     parser.addoption("--write-golden", action="store_true", help="write golden files instead of comparing")
-    for catalogue in (ASVS, ATTACKS):
+    for catalogue in (ASVS, ATTACKS, TAMPERING):
         page = f"write docs/reference/{catalogue.page.name}"
         parser.addoption(f"--write-{catalogue.mark}", action="store_true", help=page)
 
@@ -41,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give the run its folder; workers are told theirs."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(RunFolder(), KEY)
-        for catalogue in (ASVS, ATTACKS):
+        for catalogue in (ASVS, ATTACKS, TAMPERING):
             if config.getoption(f"--write-{catalogue.mark}"):
                 config.pluginmanager.register(Results(catalogue))
 

@@ -102,6 +102,7 @@ def test_witness_cosigns_what_continues_and_its_signature_is_in_the_proof(
     assert done.code == 0, done.out
 
 
+@pytest.mark.tampering("history rewritten by who holds the key")
 def test_witness_never_cosigns_another_history(log: Trail, tmp_path: Path, client: httpx.Client) -> None:
     """A log that was rewritten by whoever holds its key: an alarm names the witness, nothing is cosigned."""
     log.execute("INSERT INTO customer VALUES (1, 'x')")
@@ -159,6 +160,7 @@ def test_witness_answers_as_c2sp_has_it(log: Trail, tmp_path: Path, client: http
         assert post(f"old {checkpoint.size}\n\n{log.home.checkpoint.read_text()}").status_code == 422
 
 
+@pytest.mark.tampering("witness or store that is down or refuses")
 def test_witness_that_is_down_or_refuses_raises_an_alarm_and_is_asked_again(
     log: Trail, tmp_path: Path, client: httpx.Client
 ) -> None:
@@ -240,6 +242,7 @@ def test_file_anchor_that_cannot_be_written_raises_an_alarm(log: Trail, tmp_path
     assert [alarm.code for alarm in log.alarms] == ["audit-anchor"]
 
 
+@pytest.mark.tampering("checkpoint overwritten in an object store")
 def test_object_store_gets_one_object_a_size_and_is_never_overwritten(
     log: Trail, client: httpx.Client, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def _codes(log: Trail, path: Path) -> list[str]:
     return [problem["code"] for problem in done.json["problems"]]
 
 
+@pytest.mark.tampering("subject erased")
 def test_erasure_reaches_archives_and_leaves_every_entry_provable(log: Trail, archived: Path) -> None:
     """Values and salts of the record go from the log and both kinds of place; entries are as they were."""
     before = [json.loads(line)["entry"] for line in _content(archived / "1.gz").splitlines()]
@@ -119,6 +120,7 @@ def test_copy_from_before_an_erasure_is_told_and_can_be_erased(log: Trail, archi
     assert _codes(log, archived / "1.gz") == []
 
 
+@pytest.mark.tampering("archive changed")
 def test_file_that_is_no_archive_of_the_log_is_left_alone(log: Trail, archived: Path, tmp_path: Path) -> None:
     """Named itself it is an error, in a folder it is passed over; nothing is erased then or recorded."""
     other = tmp_path / "other.gz"
@@ -139,6 +141,7 @@ def test_file_that_is_no_archive_of_the_log_is_left_alone(log: Trail, archived: 
     assert "value" in _codes(log, other)
 
 
+@pytest.mark.tampering("archive changed")
 def test_archive_whose_entry_was_changed_is_told_with_the_event(log: Trail, archived: Path) -> None:
     """It does not lead to the tree any more."""
     changed = _content(archived / "1.gz").replace('\\"op\\":\\"write\\"', '\\"op\\":\\"unlink\\"')

@@ -29,6 +29,7 @@ def signed(log: Trail) -> Trail:
     return log
 
 
+@pytest.mark.tampering("event edited")
 def test_edited_event_is_named_by_verify(signed: Trail) -> None:
     """A value changed in the log after it was signed."""
     at = signed.index_of("key = '7'")
@@ -36,6 +37,7 @@ def test_edited_event_is_named_by_verify(signed: Trail) -> None:
     assert signed.codes("verify") == [("altered", at)]
 
 
+@pytest.mark.tampering("event deleted")
 def test_deleted_event_is_named_by_verify_and_gaps(signed: Trail) -> None:
     """An event taken out of the log after it was signed."""
     at = signed.index_of("key = '7'")
@@ -44,6 +46,7 @@ def test_deleted_event_is_named_by_verify_and_gaps(signed: Trail) -> None:
     assert signed.codes("gaps") == [("missing", at)]
 
 
+@pytest.mark.tampering("events reordered")
 def test_reordered_events_are_named_by_verify(signed: Trail) -> None:
     """Two events that changed places."""
     signed.execute(
@@ -54,6 +57,7 @@ def test_reordered_events_are_named_by_verify(signed: Trail) -> None:
     assert signed.codes("verify") == [("reordered", 10), ("reordered", 11)]
 
 
+@pytest.mark.tampering("event filed where no search finds it")
 def test_hidden_event_is_named_by_verify(signed: Trail) -> None:
     """An event filed under another record, so that no search finds it."""
     at = signed.index_of("key = '7'")
@@ -61,6 +65,7 @@ def test_hidden_event_is_named_by_verify(signed: Trail) -> None:
     assert signed.codes("verify") == [("index", at)]
 
 
+@pytest.mark.tampering("erasable value changed")
 def test_altered_erasable_value_is_named_and_never_shown(signed: Trail) -> None:
     """A personal value that is not part of the entry itself."""
     at = signed.index_of("key = '9'")
@@ -73,12 +78,14 @@ def test_altered_erasable_value_is_named_and_never_shown(signed: Trail) -> None:
     assert shown[0]["altered"] == ["new.name"]
 
 
+@pytest.mark.tampering("trigger disabled")
 def test_disabled_trigger_is_named_by_coverage(signed: Trail) -> None:
     """While it is off."""
     signed.execute("SET vallum.audit_own = 'on'", "ALTER TABLE customer DISABLE TRIGGER zz_vallum_audit_u")
     assert [code for code, _ in signed.codes("coverage")] == ["trigger-disabled"]
 
 
+@pytest.mark.tampering("trigger disabled")
 def test_disabled_trigger_is_on_again_at_once_where_ddl_is_watched(signed: Trail) -> None:
     """And that somebody altered the table is in the log."""
     signed.execute(
@@ -90,6 +97,7 @@ def test_disabled_trigger_is_on_again_at_once_where_ddl_is_watched(signed: Trail
     assert "table-altered" in {entry["kind"] for entry in signed.entries()}
 
 
+@pytest.mark.tampering("trigger off and on again")
 def test_change_while_a_trigger_was_off_is_named_by_coverage_of_rows(signed: Trail) -> None:
     """Off, changed, on again: nothing but the row tells."""
     at = signed.index_of("key = '7'")
@@ -103,6 +111,7 @@ def test_change_while_a_trigger_was_off_is_named_by_coverage_of_rows(signed: Tra
     assert signed.codes("coverage", "--rows") == [("row-differs", at)]
 
 
+@pytest.mark.tampering("trigger off and on again")
 def test_row_deleted_and_row_brought_back_unseen_are_named(signed: Trail) -> None:
     """Deletions and insertions are differences as well."""
     signed.execute("DELETE FROM customer WHERE id = 20")
@@ -120,6 +129,7 @@ def test_row_deleted_and_row_brought_back_unseen_are_named(signed: Trail) -> Non
     assert set(found) == {("row-differs", gone), ("row-differs", signed.index_of("key = '21'"))}
 
 
+@pytest.mark.tampering("replica role")
 def test_replica_role_bypasses_nothing(signed: Trail) -> None:
     """The setting that switches ordinary triggers off."""
     signed.execute("SET session_replication_role = replica", "UPDATE customer SET amount = 3 WHERE id = 7")
@@ -129,6 +139,7 @@ def test_replica_role_bypasses_nothing(signed: Trail) -> None:
     assert signed.codes("coverage", "--rows") == []
 
 
+@pytest.mark.tampering("function replaced")
 def test_replaced_function_is_named_by_coverage(signed: Trail) -> None:
     """A function of ours that does nothing any more."""
     name = signed.one("SELECT function || 'u' FROM vallum.audit_table WHERE relation = 'public.customer'")
@@ -141,6 +152,7 @@ def test_replaced_function_is_named_by_coverage(signed: Trail) -> None:
     ]
 
 
+@pytest.mark.tampering("function replaced")
 def test_replaced_function_is_named_although_the_database_vouches_for_it(signed: Trail) -> None:
     """A forged act of enabling, without the actor key, is not believed."""
     at = signed.index_of("entry LIKE '%audit-enabled%' AND relation = 'public.customer'")
@@ -156,6 +168,7 @@ def test_replaced_function_is_named_although_the_database_vouches_for_it(signed:
     assert ("function-changed", at) in signed.codes("coverage")
 
 
+@pytest.mark.tampering("trigger on the inbox")
 def test_foreign_trigger_on_the_inbox_is_named_by_coverage(signed: Trail) -> None:
     """One that would throw events away."""
     signed.execute(
@@ -165,6 +178,7 @@ def test_foreign_trigger_on_the_inbox_is_named_by_coverage(signed: Trail) -> Non
     assert [code for code, _ in signed.codes("coverage")] == ["trigger-foreign"]
 
 
+@pytest.mark.tampering("inbox written to by hand")
 def test_event_that_is_none_becomes_an_alarm_and_keeps_no_other_waiting(signed: Trail) -> None:
     """Whoever owns the tables can write anything into the inbox, and cannot stop the trail by it."""
     signed.execute(
@@ -182,6 +196,7 @@ def test_event_that_is_none_becomes_an_alarm_and_keeps_no_other_waiting(signed: 
     assert "event-malformed" in {code for code, _ in signed.codes("gaps")}
 
 
+@pytest.mark.tampering("event deleted before it is sequenced")
 def test_event_deleted_before_it_is_sequenced_becomes_an_entry(signed: Trail) -> None:
     """A transaction knows how many events it has; the alarm is part of the log for good."""
     with signed.connection.transaction():
@@ -196,6 +211,7 @@ def test_event_deleted_before_it_is_sequenced_becomes_an_entry(signed: Trail) ->
     assert [a.code for a in signed.alarms] == ["events-missing"]
 
 
+@pytest.mark.tampering("transaction deleted before it is sequenced")
 def test_whole_transaction_deleted_before_it_is_sequenced_shows_in_its_rows(signed: Trail) -> None:
     """Events and their number: only the rows tell."""
     at = signed.index_of("key = '1'")
@@ -209,6 +225,7 @@ def test_whole_transaction_deleted_before_it_is_sequenced_shows_in_its_rows(sign
     assert signed.codes("coverage", "--rows") == [("row-differs", at)]
 
 
+@pytest.mark.tampering("row removed beneath PostgreSQL")
 def test_row_removed_beneath_postgresql_shows_in_coverage_of_rows(signed: Trail) -> None:
     """As `heap_force_kill` does: no trigger can see it. The row's page is emptied by hand."""
     signed.execute("CREATE TABLE kept AS SELECT * FROM customer WHERE id <> 30")
@@ -229,6 +246,7 @@ def test_row_removed_beneath_postgresql_shows_in_coverage_of_rows(signed: Trail)
     assert ("row-differs", at) in signed.codes("coverage", "--rows")
 
 
+@pytest.mark.tampering("tail truncated, database consistent")
 def test_truncated_tail_passes_alone_and_fails_against_an_anchor(signed: Trail, tmp_path: Path) -> None:
     """A database and a folder made consistent with each other again: only who kept more knows better."""
     older = tmp_path / "older"
@@ -250,6 +268,7 @@ def test_truncated_tail_passes_alone_and_fails_against_an_anchor(signed: Trail, 
     assert signed.codes("gaps", "--against", str(anchor)) == [("size-below-anchor", size)]
 
 
+@pytest.mark.tampering("history rewritten by who holds the key")
 def test_rewritten_history_fails_against_an_anchor(signed: Trail, tmp_path: Path) -> None:
     """Even by whoever holds the log's key: the root was another."""
     anchor = tmp_path / "anchor"
@@ -273,6 +292,7 @@ def test_rewritten_history_fails_against_an_anchor(signed: Trail, tmp_path: Path
     assert [code for code, _ in signed.codes("verify", "--against", str(anchor))] == ["forked"]
 
 
+@pytest.mark.tampering("older backup restored")
 def test_older_backup_is_not_signed_and_shows_its_size(signed: Trail) -> None:
     """The database restored, the folder not."""
     size, frontier = signed.connection.execute("SELECT size, frontier FROM vallum.audit_state").fetchall()[0]
@@ -286,6 +306,7 @@ def test_older_backup_is_not_signed_and_shows_its_size(signed: Trail) -> None:
     assert ("size-below-anchor", size) in signed.codes("gaps")
 
 
+@pytest.mark.tampering("clock set back")
 def test_clock_set_back_refuses_to_sign_and_loses_nothing(log: Trail) -> None:
     """Events go into the log; a signature waits for the time."""
     clock = FixedClock(datetime(2026, 3, 1, 12, tzinfo=UTC))
@@ -303,6 +324,7 @@ def test_clock_set_back_refuses_to_sign_and_loses_nothing(log: Trail) -> None:
     assert log.codes("verify") == []
 
 
+@pytest.mark.tampering("actor forged")
 def test_forged_actor_is_recorded_as_unverified(log: Trail) -> None:
     """A stamp of another transaction, and one somebody made up: the database role stands in their place."""
     with log.connection.transaction():
@@ -321,6 +343,7 @@ def test_forged_actor_is_recorded_as_unverified(log: Trail) -> None:
     assert others == [{"role": "postgres", "verified": False, "forged": True}] * 3
 
 
+@pytest.mark.tampering("search path of the writer")
 def test_evil_search_path_changes_nothing(log: Trail) -> None:
     """Functions run as the owner: names that a writer puts before PostgreSQL's own are not looked at."""
     grab = "$$ BEGIN RAISE 'grabbed'; END $$"
@@ -361,6 +384,7 @@ def test_evil_search_path_changes_nothing(log: Trail) -> None:
     assert not any("careful" in row for row in log.rows())
 
 
+@pytest.mark.tampering("act of retention forged")
 def test_forged_act_of_retention_is_not_believed(signed: Trail) -> None:
     """Whoever deletes events may say so in the log; without the actor key it is worth nothing."""
     from vallum.audit.runs import digest_of_runs

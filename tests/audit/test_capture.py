@@ -103,6 +103,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.tampering("values of every kind")
 def test_values_of_every_kind_are_exact_whatever_the_session_is_set_to(pg_dsn: str, tmp_path: Path) -> None:
     """NaN, bytes, arrays, big numbers, infinity: as PostgreSQL writes them, and they can be put back."""
     with trail(pg_dsn, tmp_path / "log", VALUES, {"public.kinds": {}}) as log:
@@ -129,6 +130,7 @@ def test_values_of_every_kind_are_exact_whatever_the_session_is_set_to(pg_dsn: s
         assert log.one("SELECT k::text FROM kinds k") == before
 
 
+@pytest.mark.tampering("value of 100 MB")
 @pytest.mark.slow
 def test_value_of_100_mb_is_recorded_by_its_digest(log: Trail) -> None:
     """What is longer than 256 KiB: its length and SHA-256, never the whole of it twice."""
@@ -140,6 +142,7 @@ def test_value_of_100_mb_is_recorded_by_its_digest(log: Trail) -> None:
     assert shown[0]["new"] == {"amount": "1"}
 
 
+@pytest.mark.tampering("table without a primary key")
 def test_table_without_a_key_is_recorded_whole(pg_dsn: str, tmp_path: Path) -> None:
     """Nothing else says which row it was; the plan tells."""
     with trail(
@@ -166,6 +169,7 @@ def test_unique_index_without_nulls_stands_in_for_a_primary_key(pg_dsn: str, tmp
         assert (row["key"], row["old"]) == ({"code": "a"}, {"v": 1})
 
 
+@pytest.mark.tampering("columns renamed, dropped, added")
 def test_renamed_dropped_and_added_columns_break_no_write_and_lose_no_value(log: Trail) -> None:
     """The table is watched row by row until the sequencer has renewed its functions."""
     log.execute(
@@ -188,6 +192,7 @@ def test_renamed_dropped_and_added_columns_break_no_write_and_lose_no_value(log:
     assert log.codes("coverage", "--rows") == []
 
 
+@pytest.mark.tampering("columns renamed, dropped, added")
 def test_renamed_column_breaks_no_write_where_ddl_is_not_watched(log: Trail) -> None:
     """Without the event trigger, which only a superuser may make; where it goes, functions are renewed."""
     log.execute("INSERT INTO customer VALUES (1, 'a', 1)", "DROP EVENT TRIGGER vallum_audit_altered")
@@ -253,6 +258,7 @@ def test_roles_are_told_apart_whatever_they_are_called(log: Trail) -> None:
         log.execute(f"REVOKE ALL ON customer FROM {quoted}", f"DROP ROLE {quoted}")
 
 
+@pytest.mark.tampering("partitioned and inherited tables")
 def test_partitions_are_recorded_as_their_table(pg_dsn: str, tmp_path: Path) -> None:
     """Written to through the table or directly; truncated alone or together; attached later."""
     tables = """
@@ -289,6 +295,7 @@ def test_partitions_are_recorded_as_their_table(pg_dsn: str, tmp_path: Path) -> 
         assert log.codes("coverage", "--rows") == []
 
 
+@pytest.mark.tampering("partitioned and inherited tables")
 def test_tables_that_inherit_are_audited_with_their_parent(pg_dsn: str, tmp_path: Path) -> None:
     """Triggers are not inherited; the plan names the children."""
     tables = (
@@ -381,6 +388,7 @@ def test_disabling_leaves_the_past_and_dropping_leaves_nothing(log: Trail) -> No
     assert log.one("SELECT count(*) FROM pg_event_trigger") == 0
 
 
+@pytest.mark.tampering("table that others lock")
 def test_locked_table_is_left_as_it_was_after_a_short_wait(
     log: Trail, monkeypatch: pytest.MonkeyPatch
 ) -> None:

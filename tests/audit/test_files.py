@@ -72,6 +72,7 @@ def test_exports_proofs_and_archives_are_for_their_owner_alone(log: Trail, tmp_p
     assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
 
 
+@pytest.mark.tampering("file planted where one is to be written")
 @pytest.mark.parametrize("planted", ["file", "link", "dangling"])
 def test_nothing_that_is_there_is_written_to(log: Trail, tmp_path: Path, planted: str) -> None:
     """A file of that name, a link to another one, a link to where none is: all stay as they are."""
@@ -110,6 +111,7 @@ def test_signature_of_an_export_that_cannot_be_made_leaves_no_export(log: Trail,
     assert _left(tmp_path) == ["e.jsonl.sig", "log"]
 
 
+@pytest.mark.tampering("disk full")
 def test_disk_that_is_full_leaves_nothing(tmp_path: Path) -> None:
     """An error says so; what was written is gone."""
     with full_disk(4096), pytest.raises((AuditRefused, OSError)), new_file(tmp_path / "f") as file:

@@ -72,6 +72,7 @@ def test_store_keeps_each_checkpoint_and_takes_the_same_one_twice(
     assert log.codes("verify", "--against", str(tmp_path / "kept")) == []
 
 
+@pytest.mark.tampering("checkpoint overwritten in an object store")
 @pytest.mark.slow
 def test_another_checkpoint_of_a_size_is_not_put_and_tells_of_a_fork(
     log: Trail, store: Store, tmp_path: Path, client: httpx.Client
@@ -88,6 +89,7 @@ def test_another_checkpoint_of_a_size_is_not_put_and_tells_of_a_fork(
     assert anchor._ask("GET", f"{anchor._url}/{checkpoint.size:020}", {}, b"").text == str(note)
 
 
+@pytest.mark.tampering("witness or store that is down or refuses")
 @pytest.mark.slow
 def test_store_refuses_another_secret_and_the_alarm_says_why_without_it(
     log: Trail, store: Store, tmp_path: Path, client: httpx.Client
@@ -106,6 +108,7 @@ def test_store_refuses_another_secret_and_the_alarm_says_why_without_it(
         assert worker.step().alarms == ()
 
 
+@pytest.mark.tampering("checkpoint overwritten in an object store")
 @pytest.mark.slow
 def test_lock_keeps_an_object_from_who_holds_the_credentials(
     log: Trail, locking: Store, tmp_path: Path, client: httpx.Client
@@ -125,6 +128,7 @@ def test_lock_keeps_an_object_from_who_holds_the_credentials(
     assert anchor._ask("GET", version, {}, b"").text == str(note)
 
 
+@pytest.mark.tampering("witness or store that is down or refuses")
 def test_store_that_is_down_or_says_nothing_of_use_is_an_alarm(
     log: Trail, tmp_path: Path, client: httpx.Client
 ) -> None:

@@ -80,6 +80,7 @@ def test_show_tells_a_record_field_by_field(told: Trail) -> None:
     assert [e["op"] for e in told.command("show", "customer,1", "--json").json] == ["create", "write"]
 
 
+@pytest.mark.tampering("values that give orders")
 def test_value_gives_no_orders_to_the_terminal(log: Trail) -> None:
     """Whoever may write a name does not thereby hide lines of the trail from who looks at it."""
     evil = "x\x1b[1A\x1b[2K\x9b2J\x07\u202ey"
@@ -125,6 +126,7 @@ def test_stamp_outside_a_transaction_is_refused(log: Trail) -> None:
         stamp(log.connection, log.key, Who(1))
 
 
+@pytest.mark.tampering("values that give orders")
 def test_export_is_signed_and_a_changed_file_is_not_it(told: Trail, tmp_path: Path) -> None:
     """In each format; a spreadsheet runs no formula from it."""
     key = log_key(told.home, ORIGIN)
@@ -146,6 +148,7 @@ def test_export_is_signed_and_a_changed_file_is_not_it(told: Trail, tmp_path: Pa
     assert len(told.command("export", "--format", "jsonl").out.splitlines()) == 7
 
 
+@pytest.mark.tampering("values that give orders")
 def test_cef_escapes_what_would_be_another_field(told: Trail) -> None:
     """Equal signs and line ends in values."""
     told.execute("INSERT INTO customer VALUES (3, E'a=b|c\\nd suser=root')")
@@ -155,6 +158,7 @@ def test_cef_escapes_what_would_be_another_field(told: Trail) -> None:
     assert " suser=root" not in line[0].replace("suser\\=root", "")
 
 
+@pytest.mark.tampering("subject erased")
 def test_erased_values_are_gone_and_old_proofs_hold(told: Trail, tmp_path: Path) -> None:
     """Value and salt; the entry and its proof are as before."""
     at = told.index_of("key = '1' AND op = 'u'")
@@ -189,6 +193,7 @@ def test_program_is_not_asked_before_something_goes(told: Trail, tmp_path: Path)
     assert len(_found(told, "--record", "customer,1")) == 2
 
 
+@pytest.mark.tampering("partition dropped")
 def test_retention_archives_declares_and_drops_and_later_proofs_hold(log: Trail, tmp_path: Path) -> None:
     """A whole partition goes; what stays is proven as before; what goes beyond that is missed."""
     log.execute("INSERT INTO customer SELECT i, 'old' FROM generate_series(1, 600) i")

@@ -39,6 +39,7 @@ def _write(dsn: str, writer: int, kept: Counter[int]) -> None:
                         kept[number] += 1
 
 
+@pytest.mark.tampering("racing writers, savepoints, a long transaction")
 @pytest.mark.slow
 def test_writers_with_savepoints_and_a_long_transaction_lose_and_double_nothing(log: Trail) -> None:
     """32 writers beside a sequencer that takes turns all the while."""
@@ -79,6 +80,7 @@ with Sequencer(sys.argv[1], Home(Path(sys.argv[2])), on_step=die).running() as w
 """
 
 
+@pytest.mark.tampering("sequencer killed at each step")
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["copied", "committed", "tiled", "signed", "published"])
 def test_killed_at_a_step_goes_on_without_loss_and_with_one_root_a_size(log: Trail, step: str) -> None:
@@ -113,6 +115,7 @@ def _remember(roots: dict[int, bytes], home: Home) -> None:
         assert roots.setdefault(signed.size, signed.root) == signed.root
 
 
+@pytest.mark.tampering("processes killed while events commit")
 def test_writer_killed_before_its_commit_leaves_no_event(log: Trail) -> None:
     """The event and the change are one transaction."""
     with psycopg.connect(log.dsn) as writer:
@@ -124,6 +127,7 @@ def test_writer_killed_before_its_commit_leaves_no_event(log: Trail) -> None:
     assert log.alarms == []
 
 
+@pytest.mark.tampering("two sequencers")
 def test_second_sequencer_is_refused_and_a_takeover_fences_the_first(log: Trail, tmp_path: Path) -> None:
     """One writes; the other finds out before it writes anything."""
     copied = tmp_path / "other-machine"
@@ -145,6 +149,7 @@ def test_second_sequencer_is_refused_and_a_takeover_fences_the_first(log: Trail,
     assert [row["key"]["id"] for row in log.rows()] == [1]
 
 
+@pytest.mark.tampering("state of the log changed")
 def test_state_changed_by_another_hand_is_not_gone_on_with(log: Trail) -> None:
     """What the sequencer knows and what the database says are not the same: nothing is signed."""
     log.execute("INSERT INTO customer VALUES (1, 'a')")
@@ -158,6 +163,7 @@ def test_state_changed_by_another_hand_is_not_gone_on_with(log: Trail) -> None:
     assert log.one("SELECT count(*) FROM vallum.audit_inbox") == 1
 
 
+@pytest.mark.tampering("log edited between commit and signature")
 def test_leaf_edited_between_commit_and_signature_is_not_signed(log: Trail) -> None:
     """After a crash the entries are hashed again, and held against the state."""
     log.execute("INSERT INTO customer VALUES (1, 'a')")
@@ -181,6 +187,7 @@ def _files_of_at_most(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, ignored)
 
 
+@pytest.mark.tampering("disk full")
 def test_disk_that_is_full_signs_nothing_and_loses_nothing(log: Trail) -> None:
     """Events are safe in the database; the signature comes when there is room."""
     with log.sequencer().running() as worker:
@@ -199,6 +206,7 @@ def test_disk_that_is_full_signs_nothing_and_loses_nothing(log: Trail) -> None:
     assert log.codes("verify") == []
 
 
+@pytest.mark.tampering("key readable by others")
 @pytest.mark.parametrize("name", ["signing.key", "actor.key"])
 def test_key_that_others_can_read_is_refused(log: Trail, name: str) -> None:
     """And it is said which, and how to mend it; events wait in the inbox."""
@@ -211,6 +219,7 @@ def test_key_that_others_can_read_is_refused(log: Trail, name: str) -> None:
     assert log.sequence() == 3
 
 
+@pytest.mark.tampering("key missing")
 @pytest.mark.parametrize("name", ["signing.key", "actor.key"])
 def test_key_that_is_gone_is_refused_and_not_made_anew(log: Trail, name: str) -> None:
     """A new key would be another log."""
@@ -221,6 +230,7 @@ def test_key_that_is_gone_is_refused_and_not_made_anew(log: Trail, name: str) ->
     assert log.command("sequence", "--once").code == 2
 
 
+@pytest.mark.tampering("record of what was signed removed")
 def test_record_of_what_was_signed_that_is_gone_stops_the_sequencer(log: Trail) -> None:
     """Without it nothing keeps a second root from being signed."""
     log.sequence()

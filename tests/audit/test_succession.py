@@ -46,6 +46,7 @@ def _succeed(log: Trail, *more: str) -> dict[str, object]:
     return found
 
 
+@pytest.mark.tampering("failover to a standby that lags")
 @pytest.mark.slow
 def test_standby_that_lagged_takes_over_and_the_log_goes_on_by_a_successor(tmp_path: Path) -> None:
     """By streaming: `sequence` refuses, `gaps` and `verify` name the place; what waited is not lost."""
@@ -155,6 +156,7 @@ def test_log_that_is_whole_has_no_successor(log: Trail) -> None:
     assert "not needed" in done.err
 
 
+@pytest.mark.tampering("failover to a standby that lags")
 def test_another_history_has_no_successor(lagging: Trail) -> None:
     """Somebody rewrote what is left, with a state that fits it: that is no standby that lagged."""
     lagging.execute("UPDATE vallum.audit_leaf SET entry = replace(entry, 'create', 'unlink') WHERE index = 5")
@@ -227,6 +229,7 @@ def test_name_of_a_successor_is_its_own(lagging: Trail) -> None:
     assert _succeed(lagging, "--origin", "log.example/second")["origin"] == "log.example/second"
 
 
+@pytest.mark.tampering("succession forged")
 def test_application_cannot_declare_a_succession(log: Trail) -> None:
     """Neither by the library nor by SQL: only the log's own word counts."""
     from vallum.audit import record

@@ -29,6 +29,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return go_program(SOURCES / "witness.go", tmp_path_factory.mktemp("go"))
 
 
+@pytest.mark.tampering("history rewritten by who holds the key")
 def test_witness_of_another_hand_cosigns_our_log_and_refuses_another_history(
     log: Trail, program: Path
 ) -> None:

@@ -9,8 +9,11 @@ import pytest
 from tests.support.asvs import ASVS
 from tests.support.attacks import ATTACKS
 from tests.support.proofs import Catalogue
+from tests.support.tampering import TAMPERING
 
-CATALOGUES = pytest.mark.parametrize("catalogue", [ASVS, ATTACKS], ids=["asvs", "attacks"])
+CATALOGUES = pytest.mark.parametrize(
+    "catalogue", [ASVS, ATTACKS, TAMPERING], ids=["asvs", "attacks", "tampering"]
+)
 
 
 @CATALOGUES
