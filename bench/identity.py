@@ -28,6 +28,7 @@ from vallum.postgres.migrations import migrate
 __all__ = ["run"]
 
 SETTINGS: Final = IdentitySettings.parse({"url": "https://localhost"})
+FIRST_NAMES: Final = ["Nadia", "Ole", "Mei", "Tomás", "Ines", "Kofi", "Aya", "Lars", "Rosa", "Ivo"]
 # Of so many turns the median counts: a machine with other work does it in gusts.
 TURNS: Final = 3
 
@@ -50,9 +51,10 @@ def _scaled(dsn: str, accounts: int, sessions: int) -> str:
         migrate(connection, "identity")
         connection.execute(
             b"INSERT INTO vallum.account (kind, login, login_key, name, user_id, source, handle, created)"
-            b" SELECT 'person', 'user' || n, 'user' || n, 'User ' || n, n, 'bench',"
+            b" SELECT 'person', 'user' || n, 'user' || n,"
+            b" (%s::text[])[1 + n %% %s] || ' Family' || n %% 9973, n, 'bench',"
             b" sha256(('h' || n)::bytea), now() FROM generate_series(1, %s) n",
-            (accounts,),
+            (FIRST_NAMES, len(FIRST_NAMES), accounts),
         )
         # Rows that are right by construction, and indexes in one go: millions are there in a minute.
         connection.execute("SET session_replication_role = replica")
@@ -99,6 +101,11 @@ def _checks(small: str, big: str, what: str, quick: bool) -> list[Row]:
             *(
                 _flat(f"search accounts for `{text}`", _search(text), few, many, what, rounds // 20)
                 for text in ("user77", "user", "nobody")
+            ),
+            # As the page of administration looks: the first name, what another word begins with, and both.
+            *(
+                _flat(f"search accounts by name for `{text}`", _search(text), few, many, what, rounds // 20)
+                for text in ("nadia", "family77", "nadia fam")
             ),
         ]
 

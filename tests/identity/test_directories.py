@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 
 from tests.identity.conftest import Maker
@@ -10,6 +13,11 @@ from vallum.identity.accounts_port import Accounts, Person
 from vallum.identity.directories import DirectoryAccounts
 from vallum.identity.errors import AccountTaken, LinkRefused, UnknownAccount
 from vallum.identity.sign_in import Refused, SignedIn
+from vallum.identity.sso.join import Identity, join
+from vallum.identity.sso.join import SignedIn as SsoSignedIn
+from vallum.identity.sso.providers import parse
+from vallum.identity.sso.store import links_of, save_provider
+from vallum.postgres.migrations import migrate
 
 
 def _port(world: World) -> Accounts:
@@ -48,6 +56,41 @@ def test_taken_login_is_an_error_and_the_transaction_goes_on(world: World) -> No
         with pytest.raises(UnknownAccount):
             port.update(tx, 999, Person("x"))
         assert port.find_login(tx, "marie") == made
+
+
+@pytest.mark.parametrize("adopt", ["provisioned", "login"])
+def test_person_who_comes_first_several_times_at_once_is_one_account(world: World, adopt: str) -> None:
+    """Each of them is signed in; one makes the account or the link, the others find it."""
+    port, count = _port(world), 8
+    with world.store.transaction() as tx:
+        migrate(tx, "sso")
+    raw = {"kind": "oidc", "id": "one", "label": "One", "issuer": "https://id.example.com", "client_id": "v"}
+    rules = [{"groups": ["sales_team.group_sale_salesman"]}]
+    provider = parse({**raw, "secret": "env:X", "create": True, "adopt": adopt, "rules": rules})
+    with world.store.transaction() as tx:
+        save_provider(tx, provider, world.clock.now())
+        if adopt == "login":
+            port.create(tx, Person("marie"), "local")
+    issuer = "https://id.example.com"
+    meeting = Barrier(count)
+
+    def enter(_: int) -> SsoSignedIn:
+        store = world.another().base.store
+        who = Identity(issuer=issuer, subject="m-1", person=Person("marie", "Marie", "m@example.com"))
+        with store.transaction() as tx:
+            # All have a transaction before any of them looks.
+            meeting.wait(30)
+            return join(tx, port, provider, who, return_to="/leads", now=world.clock.now())
+
+    with ThreadPoolExecutor(count) as pool:
+        found = list(pool.map(enter, range(count)))
+    assert len({one.account.id for one in found}) == 1
+    assert [one.created for one in found].count(True) == (adopt == "provisioned")
+    assert {one.return_to for one in found} == {"/leads"}
+    with world.store.transaction() as tx:
+        (linked,) = links_of(tx)
+        assert linked.account_id == found[0].account.id
+        assert port.groups(tx, linked.account_id, "one") == {"sales_team.group_sale_salesman"}
 
 
 @pytest.mark.asvs("7.4.2")

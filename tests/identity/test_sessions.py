@@ -7,6 +7,7 @@ import pytest
 from tests.identity.conftest import Maker
 from tests.identity.world import GOOD, World, client
 from vallum.identity.cookies import cleared, device_cookie, read, session_cookie
+from vallum.identity.directories import DirectoryAccounts
 from vallum.identity.errors import FreshSignInNeeded
 from vallum.identity.tokens import digest, new_token
 
@@ -15,14 +16,19 @@ def _alive(world: World, token: str) -> bool:
     return world.identity.base.sessions.check(token, world.clock.now()) is not None
 
 
+def _signed_in(world: World) -> str:
+    """The token of somebody's only session."""
+    world.person()
+    return world.sign_in().token
+
+
 @pytest.mark.asvs("7.2.3")
 def test_tokens_are_long_random_and_kept_as_digests(world: World) -> None:
     """256 bits each, no two alike, and none of them in the database."""
     tokens = {new_token() for _ in range(1000)}
     assert len(tokens) == 1000
     assert {len(token) for token in tokens} == {43}
-    world.person()
-    token = world.sign_in().token
+    token = _signed_in(world)
     [(kept,)] = world.store.rows("SELECT digest FROM vallum.session")
     assert bytes(kept) == digest(token)
     dump = "".join(str(row) for row in world.store.rows("SELECT * FROM vallum.session"))
@@ -40,8 +46,7 @@ def test_odd_tokens_are_nobodys(world: World, token: str) -> None:
 @pytest.mark.asvs("7.3.1")
 def test_unused_session_ends(world: World) -> None:
     """After an hour without a request; each request begins the hour anew."""
-    world.person()
-    token = world.sign_in().token
+    token = _signed_in(world)
     for _ in range(3):
         world.go_on(minutes=59)
         assert _alive(world, token)
@@ -52,8 +57,7 @@ def test_unused_session_ends(world: World) -> None:
 @pytest.mark.asvs("7.3.2")
 def test_used_session_ends_too(world: World) -> None:
     """After a day, however much it was used."""
-    world.person()
-    token = world.sign_in().token
+    token = _signed_in(world)
     for _ in range(47):
         world.go_on(minutes=30)
         assert _alive(world, token)
@@ -64,8 +68,7 @@ def test_used_session_ends_too(world: World) -> None:
 @pytest.mark.asvs("7.4.1")
 def test_signing_out_ends_the_session(world: World) -> None:
     """The token is worth nothing afterwards."""
-    world.person()
-    token = world.sign_in().token
+    token = _signed_in(world)
     assert world.identity.base.sessions.end(token)
     assert not _alive(world, token)
     assert not world.identity.base.sessions.end(token)
@@ -119,8 +122,7 @@ def test_holder_lists_and_ends_sessions(world: World) -> None:
 @pytest.mark.asvs("7.5.1", "7.5.3")
 def test_sensitive_act_needs_fresh_credentials(world: World) -> None:
     """Ten minutes after signing in they are asked for again; then the session has a new token."""
-    world.person()
-    token = world.sign_in().token
+    token = _signed_in(world)
     sessions, confirming = world.identity.base.sessions, world.identity.confirming
     world.go_on(minutes=11)
     session = sessions.check(token, world.clock.now())
@@ -184,9 +186,12 @@ def test_provider_ends_its_sessions(world: World) -> None:
     )
     other = world.sign_in().token
     token = outcome.token  # type: ignore[union-attr]  # let in
-    assert world.identity.base.sessions.end_of_provider("oidc:y", "sid-1") == 0
+    directories = DirectoryAccounts(world.identity.base)
+    with world.store.transaction() as tx:
+        assert directories.end_provider_session(tx, "oidc:y", "sid-1", "sso.logout") == 0
     assert _alive(world, token)
-    assert world.identity.base.sessions.end_of_provider("oidc:x", "sid-1") == 1
+    with world.store.transaction() as tx:
+        assert directories.end_provider_session(tx, "oidc:x", "sid-1", "sso.logout") == 1
     assert not _alive(world, token)
     assert _alive(world, other)
 

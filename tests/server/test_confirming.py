@@ -148,6 +148,7 @@ def test_form_that_waits_goes_on_after_the_provider(federation: Federation, visi
 
 
 @pytest.mark.parametrize("headers", [{"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}])
+@pytest.mark.asvs("3.5.1")
 def test_other_site_cannot_begin_it(
     federation: Federation, visitor: Visitor, headers: dict[str, str]
 ) -> None:

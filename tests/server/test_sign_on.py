@@ -19,6 +19,7 @@ from vallum.identity import Client
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.asvs("10.5.5", "7.4.1")
 def test_person_signs_in_by_openid_and_is_signed_out_from_there(
     federation: Federation, visitor: Visitor
 ) -> None:
@@ -49,6 +50,7 @@ def test_person_signs_in_by_openid_and_is_signed_out_from_there(
 
 
 @pytest.mark.attacks("web: login CSRF")
+@pytest.mark.asvs("10.1.2", "10.2.1", "7.6.2")
 def test_answer_in_another_browser_signs_nobody_in(federation: Federation, visitor: Visitor) -> None:
     """Login CSRF: a link with somebody else's code."""
     federation.openid()
@@ -67,6 +69,7 @@ def test_answer_in_another_browser_signs_nobody_in(federation: Federation, visit
 
 
 @pytest.mark.parametrize("binding", ["redirect", "post"])
+@pytest.mark.asvs("6.8.3")
 def test_person_signs_in_by_saml(federation: Federation, visitor: Visitor, binding: str) -> None:
     """The answer is posted from another site, where strict cookies stay away."""
     url = federation.saml.said["url"]
@@ -154,6 +157,7 @@ def test_name_that_cannot_be_one_is_refused(federation: Federation) -> None:
             assert (made.status_code, made.json().get("scimType")) == (status, "invalidValue")
 
 
+@pytest.mark.asvs("7.4.2")
 def test_account_that_an_administrator_shut_stays_shut(federation: Federation) -> None:
     """The directory may go on saying that somebody is there; it is answered, and opens nothing."""
     federation.provider(kind="scim", id="people", label="People")
@@ -183,6 +187,7 @@ def test_provisioning_needs_a_token(federation: Federation, visitor: Visitor) ->
         assert location.startswith(f"{federation.server.url}/scim/v2/Schemas/")
 
 
+@pytest.mark.asvs("6.8.1")
 def test_password_is_forbidden_by_mail_domain_but_not_for_the_break_glass(
     federation: Federation, visitor: Visitor
 ) -> None:
@@ -211,6 +216,7 @@ def test_password_is_forbidden_by_mail_domain_but_not_for_the_break_glass(
     federation.rows("DELETE FROM vallum.sso_provider WHERE id = 'only'")
 
 
+@pytest.mark.asvs("16.5.1")
 def test_stranger_is_not_told_where_keys_are_kept(federation: Federation, visitor: Visitor) -> None:
     """What is wrong with a file is for administrators."""
     federation.openid(secret="file:/nowhere/at-all")
@@ -222,6 +228,7 @@ def test_stranger_is_not_told_where_keys_are_kept(federation: Federation, visito
     federation.openid()
 
 
+@pytest.mark.asvs("16.5.2", "16.5.3")
 def test_directory_that_is_down_keeps_everybody_out_but_the_break_glass(
     federation: Federation, visitor: Visitor
 ) -> None:

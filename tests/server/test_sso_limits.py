@@ -41,6 +41,7 @@ def client(pg_server: EmbeddedServer, company: str) -> Iterator[httpx.Client]:
         ("GET", "metadata"),
     ],
 )
+@pytest.mark.asvs("6.3.1")
 def test_each_step_has_a_limit_of_its_own(client: httpx.Client, method: str, step: str) -> None:
     """Too many are told when to come back; whoever only begins keeps nobody from coming back."""
     found = [client.request(method, f"/sso/corp/{step}").status_code for _ in range(2)]

@@ -17,6 +17,7 @@ from vallum.identity.sso.errors import SignInRefused
 from vallum.server.sso.refusals import MOST, Refusals
 
 
+@pytest.mark.asvs("16.3.1")
 def test_more_than_a_minute_may_hold_are_told_by_their_number(world: World) -> None:
     """Whatever comes, the trail gets so many events, and one that says what the others were."""
     refusals = Refusals(world.identity.base)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,10 +59,14 @@ def authority(name: str = "Vallum test authority") -> Certificate:
     return Certificate(certificate, key)
 
 
-def signed_by(issuer: Certificate, name: str = "localhost", address: str = "127.0.0.1") -> Certificate:
-    """A server's certificate for that name and address."""
+def signed_by(
+    issuer: Certificate, name: str = "localhost", address: str = "127.0.0.1", more: Sequence[str] = ()
+) -> Certificate:
+    """A server's certificate for that name and address, and for more names."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    names = x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ipaddress.IPv4Address(address))])
+    names = x509.SubjectAlternativeName(
+        [*map(x509.DNSName, (name, *more)), x509.IPAddress(ipaddress.IPv4Address(address))]
+    )
     certificate = (
         _builder(_name(name), issuer.certificate.subject, key)
         .add_extension(names, critical=False)

@@ -49,7 +49,11 @@ class Confirming:
         return Ways(
             password=self._has_password(account),
             factor=self._factors.has_any(account.id),
-            providers=tuple(one for one in found if isinstance(one, OidcProvider | SamlProvider)),
+            providers=tuple(
+                one
+                for one in found
+                if isinstance(one, SamlProvider) or (isinstance(one, OidcProvider) and one.asks_anew)
+            ),
             directories=tuple(one for one in found if isinstance(one, LdapProvider)),
         )
 

@@ -47,30 +47,32 @@ class Notices:
 
     def new_device(self, account: Account, client: Client, now: datetime) -> Message:
         """A sign-in from a device that was not seen before."""
-        return self._to(
+        return self._written(
             account,
             "Sign-in on a new device",
-            f"{account.login} was signed in on a device we did not know.\n\n{_place(client, now)}\n\n"
+            f"{account.login} was signed in on a device we did not know.",
+            _place(client, now),
             f"If it was not you, change your password and end all sessions: {self._url}/account/security",
         )
 
     def locked(self, account: Account, client: Client, now: datetime, minutes: int) -> Message:
         """Too many failures."""
-        return self._to(
+        return self._written(
             account,
             "Failed sign-ins",
             f"Sign-in to {account.login} failed too often and is shut for {minutes} minutes on devices we "
-            f"do not know. On those you have used before you can sign in as always.\n\n{_place(client, now)}",
+            "do not know. On those you have used before you can sign in as always.",
+            _place(client, now),
         )
 
     def factor_failed(self, account: Account, client: Client, now: datetime) -> Message:
         """The password was right, and the second factor wrong too often."""
-        return self._to(
+        return self._written(
             account,
             "Somebody knows your password",
-            f"Somebody gave the right password of {account.login} and failed at the second factor.\n\n"
-            f"{_place(client, now)}\n\nIf it was not you, change your password now: "
-            f"{self._url}/account/security",
+            f"Somebody gave the right password of {account.login} and failed at the second factor.",
+            _place(client, now),
+            f"If it was not you, change your password now: {self._url}/account/security",
         )
 
     def changed(self, account: Account, what: str, now: datetime) -> Message:
@@ -98,6 +100,9 @@ class Notices:
             f"{account.login} asks for the group {group} for {minutes} minutes.\n\nReason: {reason}\n\n"
             f"Decide: {self._url}/account/requests",
         )
+
+    def _written(self, account: Account, subject: str, *paragraphs: str) -> Message:
+        return self._to(account, subject, "\n\n".join(paragraphs))
 
     def _to(self, account: Account, subject: str, text: str) -> Message:
         return Message(account.email or "", f"{self._name}: {subject}", f"Hello {account.name},\n\n{text}\n")

@@ -196,14 +196,6 @@ class Sessions:
             end_of_programs(connection)
             return connection.execute(b"DELETE FROM vallum.session").rowcount
 
-    def end_of_provider(self, provider: str, provider_session: str) -> int:
-        """End what began with one session at an identity provider (back-channel logout); how many."""
-        rows = self._store.rows(
-            "DELETE FROM vallum.session WHERE provider = %s AND provider_session = %s RETURNING id",
-            (provider, provider_session),
-        )
-        return len(rows)
-
     def sweep(self, now: datetime, *, most: int = 10_000) -> int:
         """Drop expired sessions, `most` at once, and say how many."""
         statement = (

@@ -63,6 +63,7 @@ def test_sign_in_makes_an_account_with_nested_groups(site: Site) -> None:
         assert site.world.accounts.groups(tx, first.account.id, "corp") == BOTH
 
 
+@pytest.mark.asvs("10.5.2")
 def test_somebody_renamed_stays_who_they_are(site: Site) -> None:
     """The account hangs on the directory's own id, not on the name."""
     login = login_of(site, "marie")
@@ -95,6 +96,7 @@ def test_directory_says_yes_to_an_empty_password(generic: Site) -> None:
     connection.unbind_s()
 
 
+@pytest.mark.asvs("6.3.8")
 def test_unknown_login_and_wrong_password_sound_the_same(site: Site) -> None:
     """And lead to the same questions to the directory."""
     texts = set()
@@ -159,6 +161,7 @@ def test_name_of_an_entry_is_no_pattern(generic: Site) -> None:
     assert signed.identity.attributes["groups"] == ()
 
 
+@pytest.mark.asvs("7.4.2")
 def test_disabled_bit_shuts_the_door(ad: Site) -> None:
     """Active Directory refuses the bind; where it did not, the bit would."""
     login = login_of(ad, "marie")
@@ -204,6 +207,7 @@ def test_certificate_that_nobody_vouches_for_is_refused(site: Site, scheme: str,
         site.sign_in("marie")
 
 
+@pytest.mark.asvs("16.2.5")
 def test_wrong_service_password_is_named_and_not_shown(site: Site, tmp_path: Path) -> None:
     """The text says what to compare."""
     (tmp_path / "bind-secret").write_text("canary-4711")
@@ -213,6 +217,7 @@ def test_wrong_service_password_is_named_and_not_shown(site: Site, tmp_path: Pat
     assert "canary" not in repr(caught.value.__cause__)
 
 
+@pytest.mark.asvs("16.5.3")
 def test_directory_that_is_down_lets_nobody_in(generic: Site, tmp_path: Path) -> None:
     """Nobody of its own; local accounts are not concerned, but forbidden passwords stay forbidden."""
     with slapd(tmp_path) as second:

@@ -188,7 +188,7 @@ def test_preset_reads_what_its_provider_says(
     assert found.issuer == said["iss"]
     who = identity_of(said, found)
     assert (who.person.login, who.match, list(who.attributes["groups"])) == (login, match, groups)
-    assert (who.subject, who.person.name) == (said["sub"], "Abe Lincoln")
+    assert (who.subject, who.person.name) == (said["oid" if name == "entra" else "sub"], "Abe Lincoln")
     # Entra ID does not say so of any address.
     assert who.email_verified == (name != "entra")
 

@@ -296,8 +296,11 @@ def test_nobody_gets_an_account_where_none_are_made(sign_on: SignOn) -> None:
 
 
 @pytest.mark.asvs("10.5.5")
-def test_sign_out_at_the_provider_ends_sessions_here(sign_on: SignOn, listener: Listener) -> None:
+@pytest.mark.parametrize("claim", ["sub", "preferred_username"])
+def test_sign_out_at_the_provider_ends_sessions_here(sign_on: SignOn, listener: Listener, claim: str) -> None:
     """Back-channel logout: the real token of the real provider, once, for that session."""
+    # By the session alone, where people are known by something else than the token's subject.
+    change(sign_on, "one", subject_claim=claim)
     signed = sign_on.sign_in()
     with sign_on.world.store.transaction() as tx:
         sign_on.world.accounts.open_session(tx, signed.account.id, "one", signed.identity.sid)

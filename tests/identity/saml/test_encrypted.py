@@ -55,6 +55,7 @@ def test_assertion_by_aes_cbc_is_opened_only_within_a_signed_answer() -> None:
     assert (refused.reason, "AES-GCM" in str(refused.fix)) == ("encrypted", True)
 
 
+@pytest.mark.asvs("6.8.2")
 def test_changed_answer_by_aes_cbc_is_refused_before_it_is_opened() -> None:
     """The signature over what is encrypted is checked first: no question can be asked of the padding."""
     response = sealed(algorithm=CBC_256)
@@ -67,6 +68,7 @@ def test_changed_answer_by_aes_cbc_is_refused_before_it_is_opened() -> None:
     assert refusal(response).reason == "signature"
 
 
+@pytest.mark.asvs("16.5.1")
 def test_all_that_fails_inside_is_said_in_the_same_words() -> None:
     """Another key, a changed byte, a content that is no assertion, two of them: nothing can be learned."""
     one = Answer()
@@ -94,6 +96,7 @@ def test_all_that_fails_inside_is_said_in_the_same_words() -> None:
 
 
 @pytest.mark.parametrize("name", ["idp", "stranger"])
+@pytest.mark.asvs("6.8.2")
 def test_unsigned_or_foreign_assertion_is_refused_inside_too(name: str) -> None:
     """Our key is public: whoever encrypts for us is nobody by that."""
     one = Answer()

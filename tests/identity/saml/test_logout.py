@@ -128,6 +128,7 @@ def test_request_is_obeyed_where_it_cannot_be_answered(world: World) -> None:
 
 
 @pytest.mark.parametrize("carry", [by_redirect, by_form])
+@pytest.mark.asvs("6.8.2")
 def test_request_of_a_stranger_is_refused(site: Site, carry: Any) -> None:
     """Signed by another key, or not at all."""
     assert site.refuses(carry(request(), "stranger")) == "signature"
@@ -195,6 +196,7 @@ def test_deflated_bomb_is_not_unpacked(site: Site) -> None:
     assert site.refuses(by_redirect(message)) == "form"
 
 
+@pytest.mark.asvs("6.8.2")
 def test_signature_over_another_element_is_refused(site: Site) -> None:
     """A signed request within an unsigned one."""
     inner = sign(request())

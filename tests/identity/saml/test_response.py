@@ -374,6 +374,7 @@ def test_person_is_read_from_common_attributes() -> None:
     assert identity_of(check(answer(attributes={"badge": ["b7"]})), own).person.login == "b7"
 
 
+@pytest.mark.asvs("16.5.1")
 def test_what_the_provider_says_of_a_failure_is_kept_apart() -> None:
     """Whoever signs in reads our words; the codes and the message are cleaned, and for administrators."""
     status = "urn:oasis:names:tc:SAML:2.0:status:"

@@ -50,6 +50,7 @@ LEAVING: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("how", [*LEAVING, "put", "delete"])
+@pytest.mark.asvs("7.4.2")
 def test_who_leaves_the_directory_has_nothing_left(corp: Directory, how: str) -> None:
     """Whatever the directory calls it: account shut, sessions ended, groups gone, in one transaction."""
     person = corp.add("marie")
@@ -90,6 +91,7 @@ def test_who_comes_back_is_the_same_account(corp: Directory) -> None:
     assert corp.account("marie.curie") == (account, True)
 
 
+@pytest.mark.asvs("10.5.2")
 def test_name_that_is_given_to_somebody_new_brings_them_nothing(corp: Directory) -> None:
     """Whoever has another id is another person, whether the first one was removed or is called anew."""
     person = corp.add("marie", externalId="m-1")
@@ -225,6 +227,7 @@ def test_groups_follow_members_and_names(corp: Directory) -> None:
     ],
 )
 @pytest.mark.attacks("injection: SCIM PATCH of privileged attributes")
+@pytest.mark.asvs("8.2.3")
 def test_privileged_attributes_are_not_written(corp: Directory, operation: dict[str, Any]) -> None:
     """Groups come by membership and rules, ids and versions from here."""
     person = corp.add("marie")

@@ -64,6 +64,7 @@ def test_provisioned_account_is_adopted_unless_never() -> None:
 
 
 @pytest.mark.parametrize("adopt", ["provisioned", "email", "login"])
+@pytest.mark.asvs("10.5.2")
 def test_account_is_adopted_once(world: World, adopt: str) -> None:
     """A name or address that the provider gives to somebody new does not bring the account of who had it."""
     found = world.provider(**{**dump(provider()), "adopt": adopt, "domains": ["example.com"]})
@@ -103,6 +104,7 @@ def test_provider_speaks_only_for_its_domains() -> None:
     assert decide(provider(domains=["example.com"]), who, Known(linked=ACTIVE))[0] == "use"
 
 
+@pytest.mark.asvs("16.5.3")
 def test_error_while_joining_leaves_nothing(world: World) -> None:
     """Account, link, groups and event are one transaction."""
     broken = provider(create=True, rules=[{"groups": ["base.group_user"]}])
@@ -176,6 +178,7 @@ def test_provider_can_be_removed_with_its_links(world: World) -> None:
 @pytest.mark.parametrize(
     "path", ["//evil.example", "/\\evil.example", "https://evil.example", "/a\nb", "/\t/evil", "a", "", None]
 )
+@pytest.mark.asvs("3.7.2")
 def test_sign_in_leads_nowhere_else(path: str | None) -> None:
     """No open redirect: only paths of this server."""
     assert local_path(path) == "/"

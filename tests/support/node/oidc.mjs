@@ -1,4 +1,6 @@
 // An OpenID provider for tests. Everybody who comes is signed in as `login_hint`, or as marie.
+// It can be somebody else's likeness: `issuer`, the `prefixes` below which it is, its `routes`, what it `publishes`
+// otherwise (null: not at all), `plainAnswers` without `iss`, and whatever `claims` people have in their ID tokens.
 // Standard input: `roll` replaces the signing key. Standard output: the issuer, then what was done.
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -21,7 +23,9 @@ const claims = (sub) => ({
   email: `${sub}@example.com`,
   email_verified: true,
   groups: given.groups?.[sub] ?? [],
+  ...given.claims?.[sub],
 });
+const more = Object.values(given.claims ?? {}).flatMap((one) => Object.keys(one));
 
 const provide = (issuer) => {
   const provider = new Provider(issuer, {
@@ -30,11 +34,12 @@ const provide = (issuer) => {
     cookies: { keys: [randomUUID()] },
     conformIdTokenClaims: false,
     claims: {
-      openid: ['sub'],
+      openid: ['sub', ...more],
       profile: ['name', 'preferred_username', 'groups'],
       email: ['email', 'email_verified'],
     },
     findAccount: (_, sub) => ({ accountId: sub, claims: () => claims(sub) }),
+    routes: given.routes,
     interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
     features: {
       devInteractions: { enabled: false },
@@ -65,9 +70,33 @@ const interact = async (request, response) => {
   return current.interactionFinished(request, response, { consent: { grantId: await grant.save() } });
 };
 
+// As another provider answers: without `iss`, and with metadata of its own.
+const disguise = (request, response) => {
+  const prefix = (given.prefixes ?? []).find((one) => request.url.startsWith(`${one}/`));
+  if (prefix) {
+    request.originalUrl = request.url;
+    request.url = request.url.slice(prefix.length);
+  }
+  const { setHeader, end } = response;
+  if (given.plainAnswers) {
+    response.setHeader = function (name, value) {
+      const location = name.toLowerCase() === 'location';
+      return setHeader.call(this, name, location ? value.replace(/&iss=[^&]*/, '') : value);
+    };
+  }
+  if (given.publishes && request.url === '/.well-known/openid-configuration') {
+    response.end = function (body) {
+      const text = JSON.stringify({ ...JSON.parse(body), ...given.publishes }, (_, value) => value ?? undefined);
+      setHeader.call(this, 'content-length', Buffer.byteLength(text));
+      return end.call(this, text);
+    };
+  }
+};
+
 const server = createServer(
   { cert: readFileSync(given.cert), key: readFileSync(given.key) },
   (request, response) => {
+    disguise(request, response);
     const done = request.url.startsWith('/interaction/')
       ? interact(request, response)
       : current.callback()(request, response);
@@ -79,9 +108,10 @@ const server = createServer(
 );
 
 server.listen(0, '127.0.0.1', () => {
-  const issuer = `https://localhost:${server.address().port}`;
+  const { port } = server.address();
+  const issuer = given.issuer ?? `https://localhost:${port}`;
   current = provide(issuer);
-  console.log(JSON.stringify({ issuer }));
+  console.log(JSON.stringify({ issuer, port }));
   createInterface({ input: process.stdin })
     .on('line', (line) => {
       if (line === 'roll') current = provide(issuer);

@@ -7,7 +7,7 @@ an error, since "no groups" would be a wrong answer.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, TypeGuard
 
 from vallum.identity.accounts_port import Person
 from vallum.identity.sso.errors import ProviderMisconfigured, SignInRefused
@@ -16,13 +16,23 @@ from vallum.identity.sso.providers import OidcProvider
 
 __all__ = ["identity_of"]
 
+# Seconds; the year 9999 is not over by then.
+_LATEST: Final = 250_000_000_000
+
 
 def identity_of(claims: dict[str, Any], provider: OidcProvider) -> Identity:
     """Who that is. Raises: SignInRefused, ProviderMisconfigured."""
     if claims.get("email_verified") in (False, "false"):
         # What somebody typed there: neither their domain nor a name to be known by.
         claims = {name: value for name, value in claims.items() if name != "email"}
-    subject = str(claims["sub"])
+    subject = _text(claims, provider.subject_claim)
+    if subject is None:
+        raise SignInRefused(
+            "the provider does not say who you are in a way that lasts",
+            reason="subject",
+            where=provider.id,
+            fix=f"an administrator can set `subject_claim`; it is `{provider.subject_claim}` now",
+        )
     email = _text(claims, "email")
     login = _text(claims, provider.login_claim) or email
     if login is None:
@@ -41,9 +51,13 @@ def identity_of(claims: dict[str, Any], provider: OidcProvider) -> Identity:
         match=_text(claims, provider.match_claim),
         attributes=_attributes(claims, provider),
         sid=_text(claims, "sid"),
-        authenticated=datetime.fromtimestamp(moment, UTC) if isinstance(moment, int) else None,
+        authenticated=datetime.fromtimestamp(moment, UTC) if _is_moment(moment) else None,
         methods=_list(claims.get("amr")),
     )
+
+
+def _is_moment(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LATEST
 
 
 def _attributes(claims: dict[str, Any], provider: OidcProvider) -> dict[str, tuple[str, ...]]:

@@ -153,8 +153,13 @@ class OidcFlow:
         with self._store.transaction() as tx:
             if not links.spend(tx, checked.issuer, checked.jti, checked.expires):
                 raise SignInRefused("this logout was announced already", reason="replay", where=provider_id)
-            if checked.subject is None:
-                return self._accounts.end_provider_session(tx, provider_id, str(checked.sid), "sso.logout")
+            if checked.subject is None or client.provider.subject_claim != "sub":
+                if checked.sid is None:
+                    # Here people are known by another claim, which a logout token does not have.
+                    raise SignInRefused(
+                        "the logout token names no session", reason="subject", where=provider_id
+                    )
+                return self._accounts.end_provider_session(tx, provider_id, checked.sid, "sso.logout")
             account = links.find_link(tx, provider_id, checked.issuer, checked.subject)
             if account is None:
                 return 0

@@ -37,10 +37,12 @@ def preset(name: str, given: dict[str, Any], *, tenant: str | None = None, url: 
                     where=name,
                     fix="give the tenant's id, as in 72f988bf-86f1-41af-91ab-2d7cd011db47",
                 )
-            # `oid` is the id that SCIM from Entra ID sends as externalId; `sub` differs by application.
+            # `oid` is the id that SCIM from Entra ID sends as externalId, and that its administrators see;
+            # `sub` differs by application. It is one of a tenant, which the issuer of a token names.
             known: dict[str, Any] = {
                 "label": "Microsoft",
                 "issuer": f"{MICROSOFT}{tenant.lower()}/v2.0",
+                "subject_claim": "oid",
                 "match_claim": "oid",
             }
         case "keycloak":

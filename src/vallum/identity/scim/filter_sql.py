@@ -10,12 +10,10 @@ Invariant: every condition is true or false, never null, so that `not` means its
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from scim2_models import Extension, InvalidFilterException
+from scim2_models import InvalidFilterException
 from scim2_models.path import (
     AttributeBinding,
     AttrPath,
@@ -32,28 +30,25 @@ from scim2_models.path import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from vallum.identity.scim.filter_values import (
+    Bool,
+    Json,
+    compare_column,
+    compare_json,
+    entries,
+    head,
+    in_bytes,
+    is_present,
+    sub,
+    sub_name,
+    text,
+)
 from vallum.identity.scim.models import Group, Kind
 from vallum.identity.scim.tables import GROUP, MEMBER, USER
 
 __all__ = ["condition", "sort_key"]
 
-Bool = sa.ColumnElement[bool]
 _LONGEST: Final = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class _Json:
-    """A JSON value in its two spellings: as it is, and as it is compared."""
-
-    exact: sa.ColumnElement[Any]
-    folded: sa.ColumnElement[Any]
-
-    def __getitem__(self, name: str) -> _Json:
-        return _Json(self.exact[name], self.folded[name])
-
-    def spelled(self, binding: AttributeBinding) -> sa.ColumnElement[Any]:
-        """The spelling in which this attribute is compared."""
-        return self.exact if binding.case_exact else self.folded
 
 
 def condition(wanted: ScimFilter[Any], kind: Kind, *, among_others: bool = False) -> Bool:
@@ -74,10 +69,10 @@ def sort_key(binding: AttributeBinding, kind: Kind) -> sa.ColumnElement[Any]:
     table = _table(kind)
     column = _column(binding, kind)
     if column is not None:
-        return column if binding.case_exact or not isinstance(column.type, sa.Text) else _bytes(column)
+        return column if binding.case_exact or not isinstance(column.type, sa.Text) else in_bytes(column)
     if _virtual(binding, kind):
         raise InvalidFilterException(detail=f"cannot sort by {binding.urn}")
-    value = _head(_Json(table.c.data, table.c.folded), binding)
+    value = head(Json(table.c.data, table.c.folded), binding)
     if binding.is_multivalued:
         first = sa.func.jsonb_path_query_first
         primary = sa.func.coalesce(
@@ -89,9 +84,9 @@ def sort_key(binding: AttributeBinding, kind: Kind) -> sa.ColumnElement[Any]:
             value.spelled(binding)[0],
             type_=JSONB,
         )
-        return _bytes(_text(primary[_sub_name(binding)] if binding.sub_field_name else primary))
-    node = value[_sub_name(binding)] if binding.sub_field_name else value
-    return _bytes(_text(node.spelled(binding)))
+        return in_bytes(text(primary[sub_name(binding)] if binding.sub_field_name else primary))
+    node = value[sub_name(binding)] if binding.sub_field_name else value
+    return in_bytes(text(node.spelled(binding)))
 
 
 class _Compiler(FilterVisitor[Bool]):
@@ -102,7 +97,7 @@ class _Compiler(FilterVisitor[Bool]):
         bound: ScimFilter[Any],
         kind: Kind,
         head: AttrPath | None = None,
-        entry: _Json | None = None,
+        entry: Json | None = None,
         *,
         strict: bool = True,
     ) -> None:
@@ -126,7 +121,7 @@ class _Compiler(FilterVisitor[Bool]):
         if binding is None:
             return sa.false()
 
-        def inner(entry: _Json) -> Bool:
+        def inner(entry: Json) -> Bool:
             return _Compiler(self._bound, self._kind, node.attr_path, entry, strict=self._strict).visit(
                 node.val_filter
             )
@@ -138,13 +133,13 @@ class _Compiler(FilterVisitor[Bool]):
         if binding is None:
             return sa.false()
         if self._entry is not None:
-            return _present(self._entry[_sub_name(binding)].exact)
+            return is_present(self._entry[sub_name(binding)].exact)
         column = _column(binding, self._kind)
         if column is not None:
             return column.is_not(None)
         if binding.is_multivalued:
-            return self._any(binding, lambda entry: _present(_sub(entry, binding).exact))
-        return _present(_sub(_head(self._json(), binding), binding).exact)
+            return self._any(binding, lambda entry: is_present(sub(entry, binding).exact))
+        return is_present(sub(head(self._json(), binding), binding).exact)
 
     def visit_comparison(self, node: Comparison) -> Bool:
         binding = self._resolved(node.attr_path, compared=True)
@@ -157,13 +152,13 @@ class _Compiler(FilterVisitor[Bool]):
 
     def _compare(self, binding: AttributeBinding, op: CompareOperator, value: Any) -> Bool:
         if self._entry is not None:
-            return _compare_json(self._entry[_sub_name(binding)], binding, op, value)
+            return compare_json(self._entry[sub_name(binding)], binding, op, value)
         column = _column(binding, self._kind)
         if column is not None:
-            return _compare_column(column, binding, op, value)
+            return compare_column(column, binding, op, value)
         if not binding.is_multivalued:
-            return _compare_json(_sub(_head(self._json(), binding), binding), binding, op, value)
-        found = self._any(binding, lambda entry: _compare_json(_sub(entry, binding), binding, op, value))
+            return compare_json(sub(head(self._json(), binding), binding), binding, op, value)
+        found = self._any(binding, lambda entry: compare_json(sub(entry, binding), binding, op, value))
         if value is None and op == CompareOperator.eq:
             return sa.or_(found, sa.not_(self._any(binding, lambda _: sa.true())))
         return found
@@ -179,11 +174,11 @@ class _Compiler(FilterVisitor[Bool]):
             raise InvalidFilterException(detail=f"no attribute is called {path}")
         return binding
 
-    def _json(self) -> _Json:
+    def _json(self) -> Json:
         table = _table(self._kind)
-        return _Json(table.c.data, table.c.folded)
+        return Json(table.c.data, table.c.folded)
 
-    def _any(self, binding: AttributeBinding, holds: Callable[[_Json], Bool]) -> Bool:
+    def _any(self, binding: AttributeBinding, holds: Callable[[Json], Bool]) -> Bool:
         """Whether one of the entries of an attribute fulfils something."""
         if not binding.is_multivalued:
             raise InvalidFilterException(detail=f"{binding.urn} has one value only")
@@ -191,18 +186,13 @@ class _Compiler(FilterVisitor[Bool]):
         virtual = _virtual(binding, self._kind)
         if virtual is not None:
             rows: Any = virtual.subquery()
-            holding = sa.and_(rows.c.owner == table.c.id, holds(_Json(rows.c.exact, rows.c.folded)))
+            holding = sa.and_(rows.c.owner == table.c.id, holds(Json(rows.c.exact, rows.c.folded)))
         else:
-            value = _head(self._json(), binding)
-            elements = sa.func.jsonb_array_elements(_list(value.exact), type_=JSONB)
+            value = head(self._json(), binding)
+            elements = sa.func.jsonb_array_elements(entries(value.exact), type_=JSONB)
             rows = elements.table_valued(sa.column("exact", JSONB), with_ordinality="n").render_derived()
-            holding = holds(_Json(rows.c.exact, value.folded[rows.c.n.cast(sa.Integer) - 1]))
+            holding = holds(Json(rows.c.exact, value.folded[rows.c.n.cast(sa.Integer) - 1]))
         return sa.exists(sa.select(sa.literal(1)).select_from(rows).where(holding).correlate(table))
-
-
-def _list(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    kind = sa.func.jsonb_typeof(value)
-    return sa.case((kind == "array", value), else_=sa.literal_column("'[]'::jsonb"))
 
 
 def _table(kind: Kind) -> sa.Table:
@@ -251,92 +241,3 @@ def _virtual(binding: AttributeBinding, kind: Kind) -> sa.Select[Any] | None:
             .correlate(None)
         )
     return None
-
-
-def _names(binding: AttributeBinding) -> tuple[str, str | None]:
-    """What an attribute and its part are called in JSON: the end of the name that the schema gives them."""
-    name, _, sub = binding.urn.rpartition(":")[2].partition(".")
-    return name, sub or None
-
-
-def _head(json: _Json, binding: AttributeBinding) -> _Json:
-    """The attribute of a resource, or of one of its extensions."""
-    name, _ = _names(binding)
-    schema = str(getattr(binding.model, "__schema__", ""))
-    return json[schema][name] if issubclass(binding.model, Extension) else json[name]
-
-
-def _sub_name(binding: AttributeBinding) -> str:
-    _, sub = _names(binding)
-    if sub is None:
-        raise InvalidFilterException(detail=f"{binding.urn} has no attributes")
-    return sub
-
-
-def _sub(json: _Json, binding: AttributeBinding) -> _Json:
-    return json[_sub_name(binding)] if binding.sub_field_name is not None else json
-
-
-def _text(value: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
-    return value.op("#>>", return_type=sa.Text())(sa.literal_column("'{}'"))
-
-
-def _bytes(value: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
-    """Ordered by code points, whatever the database's collation."""
-    return sa.collate(value, "C")
-
-
-def _present(value: sa.ColumnElement[Any]) -> Bool:
-    nothing: sa.ColumnElement[Any] = sa.literal_column("""ARRAY['null', '""', '[]', '{}']::jsonb[]""")
-    return sa.func.coalesce(value != sa.func.all(nothing), False, type_=sa.Boolean())
-
-
-def _compare_json(json: _Json, binding: AttributeBinding, op: CompareOperator, value: Any) -> Bool:
-    node = json.spelled(binding)
-    if value is None:
-        return sa.not_(_present(json.exact)) if op == CompareOperator.eq else sa.false()
-    if isinstance(value, bool):
-        equal = node == sa.literal_column("'true'::jsonb" if value else "'false'::jsonb")
-        return sa.func.coalesce(equal, False, type_=sa.Boolean())
-    if not isinstance(value, str):
-        raise InvalidFilterException(detail=f"cannot compare {binding.urn}")
-    return _compare_text(_text(node), op, binding.comparable(str(value)))
-
-
-def _compare_column(
-    column: sa.ColumnElement[Any], binding: AttributeBinding, op: CompareOperator, value: Any
-) -> Bool:
-    if value is None:
-        return column.is_(None) if op == CompareOperator.eq else sa.false()
-    if isinstance(value, str):
-        return _compare_text(column, op, binding.comparable(str(value)))
-    if not isinstance(value, bool | datetime) or op not in _ORDER:
-        raise InvalidFilterException(detail=f"cannot compare {binding.urn}")
-    return sa.func.coalesce(_ORDER[op](column, sa.literal(value)), False, type_=sa.Boolean())
-
-
-_ORDER: Final[dict[CompareOperator, Callable[[Any, Any], Any]]] = {
-    CompareOperator.eq: lambda a, b: a == b,
-    CompareOperator.gt: lambda a, b: a > b,
-    CompareOperator.ge: lambda a, b: a >= b,
-    CompareOperator.lt: lambda a, b: a < b,
-    CompareOperator.le: lambda a, b: a <= b,
-}
-
-
-def _compare_text(text: sa.ColumnElement[Any], op: CompareOperator, value: str) -> Bool:
-    if "\0" in value:
-        return sa.false()
-    operand = sa.literal(value, sa.Text())
-    match op:
-        case CompareOperator.co:
-            found: Any = sa.func.strpos(text, operand) > 0
-        case CompareOperator.sw:
-            found = sa.func.starts_with(text, operand)
-        case CompareOperator.ew:
-            found = sa.func.right(text, sa.func.char_length(operand)) == operand
-        case CompareOperator.eq:
-            found = text == operand
-        case _:
-            found = _ORDER[op](_bytes(text), operand)
-    return sa.func.coalesce(found, False, type_=sa.Boolean())

@@ -8,7 +8,7 @@ Invariant: a resource and the account behind it change together.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -21,13 +21,13 @@ from scim2_models import (
     PatchOp,
     PreconditionFailedException,
     Resource,
-    ResponseParameters,
     SearchRequest,
     UniquenessException,
 )
 
 from vallum.identity.accounts_port import Accounts, Store, Transaction
 from vallum.identity.scim import store
+from vallum.identity.scim.answers import Answers, Given, etag
 from vallum.identity.scim.dialects import plain_patch, plain_resource
 from vallum.identity.scim.filter_sql import condition, sort_key
 from vallum.identity.scim.matching import account_for
@@ -44,19 +44,6 @@ T = TypeVar("T")
 _OWN = {"id", "meta", "groups", "password"}
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What came with a request, beside its body: ETags, and which attributes are wanted."""
-
-    if_match: str | None = None
-    parameters: dict[str, str] | None = None
-
-
-def etag(version: int) -> str:
-    """The version as HTTP writes it."""
-    return f'W/"{version}"'
-
-
 class ScimService:
     """The service for one directory. `base`: where its endpoints are, without a closing slash."""
 
@@ -65,7 +52,7 @@ class ScimService:
         self._accounts = accounts
         self._clock = clock
         self._provider_id = provider_id
-        self._base = base
+        self._answers = Answers(base)
 
     def create(self, name: str, payload: Any, given: Given) -> dict[str, Any]:
         """A new resource. Raises: SCIMException, pydantic.ValidationError, VallumError."""
@@ -89,7 +76,7 @@ class ScimService:
                 self._remember(tx, provider, stored)
                 follow(tx, self._accounts, provider, None, stored)
             self._record(tx, "created", kind, stored)
-            return self._shown(tx, kind, [stored], given, Context.RESOURCE_CREATION_RESPONSE)[0]
+            return self._answers.shown(tx, kind, [stored], given, Context.RESOURCE_CREATION_RESPONSE)[0]
 
         return self._do(work)
 
@@ -98,7 +85,7 @@ class ScimService:
 
         def work(tx: Transaction, provider: Provider) -> dict[str, Any]:
             found = _existing(store.get(tx, KINDS[name], provider.id, id_), id_)
-            return self._shown(tx, KINDS[name], [found], given, Context.RESOURCE_QUERY_RESPONSE)[0]
+            return self._answers.shown(tx, KINDS[name], [found], given, Context.RESOURCE_QUERY_RESPONSE)[0]
 
         return self._do(work)
 
@@ -122,7 +109,7 @@ class ScimService:
                 offset, left = max(start - 1 - total, 0), limit - len(shown)
                 count, rows = store.search(tx, kind, provider.id, where, _order(wanted, kind), offset, left)
                 total += count
-                shown += self._shown(tx, kind, rows, wanted, Context.RESOURCE_QUERY_RESPONSE)
+                shown += self._answers.shown(tx, kind, rows, wanted, Context.RESOURCE_QUERY_RESPONSE)
             envelope = ListResponse[model](
                 total_results=total, start_index=start, items_per_page=len(shown), resources=[]
             ).model_dump(scim_ctx=Context.RESOURCE_QUERY_RESPONSE)
@@ -189,7 +176,7 @@ class ScimService:
         def work(tx: Transaction, provider: Provider) -> dict[str, Any]:
             before = _existing(store.get(tx, kind, provider.id, id_, lock=True), id_)
             _check_match(before, given)
-            changed = change(self._resources(tx, kind, [before])[0])
+            changed = change(self._answers.resources(tx, kind, [before])[0])
             data = _data(changed)
             after = replace(before, data=data, version=before.version + 1, modified=now)
             if kind is Group:
@@ -205,7 +192,7 @@ class ScimService:
             else:
                 after = before
             regroup(tx, self._accounts, provider, store.users(tx, provider.id, sorted(moved)))
-            return self._shown(tx, kind, [after], given, context)[0]
+            return self._answers.shown(tx, kind, [after], given, context)[0]
 
         return self._do(work)
 
@@ -243,54 +230,6 @@ class ScimService:
                 return work(tx, links.provider(tx, self._provider_id))
         except UniqueViolation:
             raise UniquenessException(detail="userName, displayName or externalId is taken") from None
-
-    def _shown(
-        self,
-        tx: Transaction,
-        kind: Kind,
-        rows: list[Stored],
-        wanted: Given | ResponseParameters[Any],
-        context: Context,
-    ) -> list[dict[str, Any]]:
-        if isinstance(wanted, Given):
-            wanted = ResponseParameters[kind].model_validate(wanted.parameters or {})  # type: ignore[valid-type]
-        found = self._resources(tx, kind, rows)
-        return [one.model_dump(scim_ctx=context, response_parameters=wanted) for one in found]
-
-    def _resources(self, tx: Transaction, kind: Kind, rows: list[Stored]) -> list[Resource[Any]]:
-        ids = [row.id for row in rows]
-        members = store.members_of(tx, ids) if kind is Group else {}
-        groups = store.groups_of(tx, ids) if kind is not Group else {}
-        found = []
-        for row in rows:
-            name = "Groups" if kind is Group else "Users"
-            data = {**row.data, "id": row.id, "meta": self._meta(name, row)}
-            if kind is Group and members[row.id]:
-                data["members"] = [
-                    {"value": id_, "type": "User", "$ref": f"{self._base}/Users/{id_}"}
-                    for id_ in members[row.id]
-                ]
-            elif kind is not Group and groups[row.id]:
-                data["groups"] = [
-                    {
-                        "value": id_,
-                        "type": "direct",
-                        "display": group["displayName"],
-                        "$ref": f"{self._base}/Groups/{id_}",
-                    }
-                    for id_, group in groups[row.id]
-                ]
-            found.append(kind.model_validate(data, scim_policy=POLICY))
-        return found
-
-    def _meta(self, name: str, row: Stored) -> dict[str, Any]:
-        return {
-            "resourceType": name.removesuffix("s"),
-            "created": row.created.isoformat(),
-            "lastModified": row.modified.isoformat(),
-            "version": etag(row.version),
-            "location": f"{self._base}/{name}/{row.id}",
-        }
 
 
 def _order(wanted: Any, kind: Kind) -> Any:

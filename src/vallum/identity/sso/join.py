@@ -139,6 +139,9 @@ def join(
 ) -> SignedIn:
     """Sign somebody in. `wanted`: the account that is linked, or proves to be there; no other will do.
 
+    Of several who are the same person and come for the first time together, one makes the account or the
+    link, and the others find it.
+
     Raises: SignInRefused, ProviderMisconfigured.
     """
     known = _look_up(tx, accounts, provider, identity)
@@ -164,6 +167,10 @@ def join(
 
 def _look_up(tx: Transaction, accounts: Accounts, provider: Provider, identity: Identity) -> Known:
     linked = store.find_link(tx, provider.id, identity.issuer, identity.subject)
+    if linked is None:
+        # Whoever has come here before us is done when we go on, and what they made is seen.
+        store.hold(tx, provider.id, identity.issuer, identity.subject)
+        linked = store.find_link(tx, provider.id, identity.issuer, identity.subject)
     provisioned = None
     if identity.match:
         provisioned = store.provisioned(tx, provider.id, identity.match, identity.subject)

@@ -56,8 +56,10 @@ class OidcProvider(Common, frozen=True, kw_only=True, tag="oidc"):
 
     `single_logout`: whether who signs out here signs out there as well, where the provider offers that.
     `secret_until`: the day on which the secret ends, as the provider says; to be reminded.
-    `match_claim`: what a provisioned account is recognised by, beside the link. `required`: claims that must
-    have one of these values (Google's `hd`). `max_age`: seconds since the person proved to be there.
+    `subject_claim`: what lasts of somebody, by which a link finds them again (Entra ID's `oid`; its `sub` is
+    another one for each application). `match_claim`: what a provisioned account is recognised by, beside the
+    link. `required`: claims that must have one of these values (Google's `hd`). `max_age`: seconds since the
+    person proved to be there.
     `acr`, `amr`: what the provider must say about how; where it says nothing, nobody comes in.
     """
 
@@ -69,6 +71,7 @@ class OidcProvider(Common, frozen=True, kw_only=True, tag="oidc"):
         "client_secret_basic"
     )
     scopes: tuple[Text, ...] = ("openid", "profile", "email")
+    subject_claim: Text = "sub"
     login_claim: Text = "preferred_username"
     match_claim: Text = "preferred_username"
     groups_claim: Text = "groups"
@@ -81,6 +84,11 @@ class OidcProvider(Common, frozen=True, kw_only=True, tag="oidc"):
     logout_typ: bool = True
     single_logout: bool = True
     ca_file: Text | None = None
+
+    @property
+    def asks_anew(self) -> bool:
+        """Whether it can be asked for the credentials once more; Google does not, nor says when it has."""
+        return self.issuer != GOOGLE
 
     @property
     def shared_tenant(self) -> bool:

@@ -25,6 +25,7 @@ __all__ = [
     "find_link",
     "folded",
     "forget_provider",
+    "hold",
     "is_provisioned",
     "is_ready",
     "link",
@@ -121,6 +122,12 @@ def find_link(tx: Transaction, provider_id: str, issuer: str, subject: str) -> i
         (issuer, subject, provider_id),
     ).fetchone()
     return row[0] if row else None
+
+
+def hold(tx: Transaction, provider_id: str, issuer: str, subject: str) -> None:
+    """Be the only one that links somebody, until the transaction ends; wait for whoever is before us."""
+    name = hashlib.sha256("\0".join(("sso-link", provider_id, issuer, subject)).encode()).digest()
+    tx.execute("SELECT pg_advisory_xact_lock(%s)", (int.from_bytes(name[:8], "big", signed=True),))
 
 
 def folded(text: str) -> str:

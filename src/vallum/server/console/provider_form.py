@@ -75,6 +75,7 @@ FORMS: Final[Mapping[str, tuple[Control, ...]]] = {
             choices=("client_secret_basic", "client_secret_post", "none"),
         ),
         Control("scopes", "Scopes", "list"),
+        Control("subject_claim", "Claim that lasts, by which somebody is found again"),
         Control("login_claim", "Claim with the login"),
         Control("match_claim", "Claim by which a provisioned account is known"),
         Control("groups_claim", "Claim with the groups"),
