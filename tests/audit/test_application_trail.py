@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from examples.trading import generate
 from examples.trading import models as m
 from tests.support.asynchronous import async_engine
 from tests.support.company import METADATA, POLICY
+from tests.support.loops import ran
 from vallum.audit import KeyRefused, Sequencer
 from vallum.audit.search import Wanted
 from vallum.enforce.query.reach import Reach
@@ -242,7 +242,7 @@ def test_asynchronous_guarded_session_tells_what_the_synchronous_one_tells(kept:
             async with guard("helene") as session:
                 await session.execute(sa.select(m.Employee.salary).limit(1))
 
-    asyncio.run(run())
+    ran(run())
     with Sequencer(kept.audit.dsn, kept.audit.home).running() as worker:
         worker.step()
     start = kept.seen[0]

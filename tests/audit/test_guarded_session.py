@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from examples.trading import generate
 from examples.trading import models as m
 from tests.support.asynchronous import async_engine
 from tests.support.company import METADATA, POLICY
+from tests.support.loops import ran
 from vallum.audit import Sequencer
 from vallum.audit.search import Wanted
 from vallum.facade.audit import Audit
@@ -61,7 +61,7 @@ def write_awaited(opened: vallum.Vallum) -> None:
         ):
             await session.run_sync(write)
 
-    asyncio.run(run())
+    ran(run())
 
 
 def write_plain(opened: vallum.Vallum) -> None:

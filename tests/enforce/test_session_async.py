@@ -18,6 +18,7 @@ import vallum
 from examples.trading import models as m
 from tests.enforce.statements import ENTITIES, Statements
 from tests.support.asynchronous import async_engine
+from tests.support.loops import ran
 from vallum.enforce.session import Guard
 from vallum.kernel import AccessDenied, SettingsError
 
@@ -39,7 +40,7 @@ def awaited(opened: vallum.Vallum, body: Body, **options: Any) -> None:
         async with guarding(opened, **options) as guard:
             await body(guard)
 
-    asyncio.run(run())
+    ran(run())
 
 
 def test_every_user_reads_the_scope_of_every_model(app: vallum.Vallum) -> None:
@@ -311,4 +312,4 @@ def test_the_team_s_class_and_options_are_kept(app: vallum.Vallum) -> None:
                 with pytest.raises(SettingsError):
                     app.guard(factory)("marie", **options)
 
-    asyncio.run(run())
+    ran(run())

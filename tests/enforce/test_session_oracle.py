@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +18,7 @@ import vallum
 from examples.trading import SECURITY, Base, generate
 from tests.enforce.statements import ENTITIES, Statements
 from tests.support.asynchronous import async_engine
+from tests.support.loops import ran
 from vallum.kernel import AccessDenied
 from vallum.postgres import EmbeddedServer
 
@@ -125,4 +125,4 @@ def test_random_statements_that_are_awaited_answer_the_same(worlds: dict[str, An
                 asked += bool(expected)
         return asked
 
-    assert asyncio.run(run()) > ROUNDS // 4
+    assert ran(run()) > ROUNDS // 4

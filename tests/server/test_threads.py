@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from threading import get_ident
 from time import sleep
 
 import pytest
 
+from tests.support.loops import ran
 from vallum.server.threads import Threads
 
 
@@ -30,9 +30,7 @@ def test_thread_survives_whatever_a_call_raises(error: type[BaseException]) -> N
         return await asyncio.wait_for(threads.run(lambda: 7), 20)
 
     try:
-        # In a thread of its own: browsers of other tests keep an event loop in this one.
-        with ThreadPoolExecutor(1) as pool:
-            assert pool.submit(lambda: asyncio.run(both())).result() == 7
+        assert ran(both()) == 7
     finally:
         threads.close()
 
@@ -50,8 +48,7 @@ def test_thread_that_ended_last_runs_the_next_call() -> None:
         return found
 
     try:
-        with ThreadPoolExecutor(1) as pool:
-            assert len(pool.submit(lambda: asyncio.run(calls())).result()) == 1
+        assert len(ran(calls())) == 1
     finally:
         threads.close()
 
@@ -68,8 +65,7 @@ def test_more_calls_than_threads_are_run_in_their_order() -> None:
     async def calls() -> list[int]:
         return await asyncio.gather(*(threads.run(call, n) for n in range(200)))
 
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(lambda: asyncio.run(calls())).result() == list(range(200))
+    assert ran(calls()) == list(range(200))
     threads.close()
     # Two threads may note two neighbours in either order.
     assert all(abs(place - number) <= 2 for place, number in enumerate(order))
