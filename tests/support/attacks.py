@@ -12,6 +12,7 @@ __all__ = ["ATTACKS"]
 _ATTACKS: Final[Mapping[str, str]] = {
     "rpc: huge JSON": "a body beyond the limit is refused by its length, or where it gets too long",
     "rpc: huge XML": "likewise",
+    "rpc: large bodies of strangers": "without a key or session a body ends at a smaller limit",
     "rpc: deep JSON": "refused beyond 64 levels, however deep",
     "rpc: deep XML": "likewise",
     "rpc: entities": "no entity is expanded, no file read, in any encoding",

@@ -79,6 +79,7 @@ class Settings:
     trusted_proxies: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     body_limit: int = 8 * 2**20
+    body_limit_strangers: int = 64 * 2**10
     body_timeout: float = 30.0
     max_rows: int = 100_000
     limits: str | None = field(default=None, repr=False)
@@ -158,6 +159,9 @@ _SETTINGS: Final[Mapping[str, _Setting]] = MappingProxyType(
             texts, "who may come from where: `user marie 192.0.2.0/24`, `all !203.0.113.9`"
         ),
         "body_limit": _Setting(whole(1_024, 2**31), "bytes of a request's body at most"),
+        "body_limit_strangers": _Setting(
+            whole(1_024, 2**31), "bytes of the body of a request that shows neither key nor session"
+        ),
         "body_timeout": _Setting(seconds, "seconds within which a request must have arrived"),
         "max_rows": _Setting(whole(1, 10_000_000), "records of one answer at most"),
         "limits": _Setting(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from vallum.identity import Client
 from vallum.server import account, scim, sso
 from vallum.server.calling import answering, called_by
 from vallum.server.exchange import ASGI, Exchange, Receive, Scope, Send, answer
 from vallum.server.http import Request, Response
+from vallum.server.known import known
 from vallum.server.rpc import json2, jsonrpc
 from vallum.server.rpc.faults import UNAVAILABLE_NAME, RpcError
 from vallum.server.service import Service
@@ -24,6 +25,7 @@ __all__ = ["Router"]
 
 ACCOUNT: Final = "account"
 Handler = Callable[[Service, Request], Response]
+T = TypeVar("T")
 
 
 def _xmlrpc(service: Service, request: Request) -> Response:
@@ -90,14 +92,29 @@ class Router:
                         status=HTTPStatus.METHOD_NOT_ALLOWED,
                     )
                 lane = self._people if protocol == ACCOUNT else self._calls
-                await self._call(lane, handler, scope, exchange, send)
+                await self._call(lane, handler, scope, send)
                 return
         called_by(_client(exchange))
         await self._pages(scope, receive, send)
 
-    async def _call(
-        self, lane: _Lane, handler: Handler, scope: Scope, exchange: Exchange, send: Send
-    ) -> None:
+    async def known(self, scope: Scope) -> bool:
+        """Whether whoever sends a request shows in its head who they are.
+
+        Raises: RpcError, ConnectionFailed.
+        """
+        of_calls = any(scope["path"].startswith(r[0]) and r[1] != ACCOUNT for r in ROUTES)
+        request = _request(scope)
+        lane = self._calls if of_calls else self._people
+        return await self._run(lane, answering, request.client, known, self._service, request)
+
+    async def _call(self, lane: _Lane, handler: Handler, scope: Scope, send: Send) -> None:
+        request = _request(scope)
+        response = await self._run(lane, answering, request.client, handler, self._service, request)
+        await answer(scope, send, response)
+
+    @staticmethod
+    async def _run(lane: _Lane, function: Callable[..., T], *arguments: Any) -> T:
+        """What the function returns, run in a thread of the lane. Raises: RpcError (503: too many wait)."""
         if lane.waiting >= lane.most:
             raise RpcError(
                 "the server is busy",
@@ -105,22 +122,11 @@ class Router:
                 status=HTTPStatus.SERVICE_UNAVAILABLE,
                 retry_after=1,
             )
-        client = _client(exchange)
-        request = Request(
-            scope["method"],
-            scope["path"],
-            exchange.headers,
-            exchange.body,
-            client,
-            exchange.secure,
-            scope.get("query_string", b"").decode("latin-1"),
-        )
         lane.waiting += 1
         try:
-            response = await lane.threads.run(answering, client, handler, self._service, request)
+            return await lane.threads.run(function, *arguments)
         finally:
             lane.waiting -= 1
-        await answer(scope, send, response)
 
 
 def _client(exchange: Exchange) -> Client:
@@ -128,6 +134,20 @@ def _client(exchange: Exchange) -> Client:
         address=exchange.address,
         user_agent=exchange.headers.get("user-agent", "")[:200],
         request_id=exchange.request_id,
+    )
+
+
+def _request(scope: Scope) -> Request:
+    """A request, with what of its body is there."""
+    exchange: Exchange = scope["vallum"]
+    return Request(
+        scope["method"],
+        scope["path"],
+        exchange.headers,
+        exchange.body,
+        _client(exchange),
+        exchange.secure,
+        scope.get("query_string", b"").decode("latin-1"),
     )
 
 

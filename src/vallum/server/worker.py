@@ -140,8 +140,8 @@ def build(plan: Plan) -> ASGI:
     watch.start()
     from vallum.server.probes import pages
 
-    options = Options.of(settings, metrics)
     router = Router(service, cast("ASGI", pages(service, settings)), settings.threads)
+    options = Options.of(settings, metrics, router.known)
     app: ASGI = router
     for layer in reversed(STACK):
         app = layer(app, options)

@@ -21,7 +21,7 @@ from vallum.server.rpc.methods import Method
 if TYPE_CHECKING:
     from vallum.server.service import Service
 
-__all__ = ["handle"]
+__all__ = ["bearer", "handle"]
 
 _BEARER: Final = "bearer "
 _PREFIX: Final = "/json/2/"
@@ -87,9 +87,15 @@ def _handled(service: Service, request: Request, note: dict[str, Any]) -> Respon
     return json_response(answer, note=note)
 
 
-def _verdict(service: Service, request: Request) -> Verdict:
+def bearer(request: Request) -> str | None:
+    """The key that a request shows; None where it shows none."""
     given = request.headers.get("authorization", "")
-    if given[: len(_BEARER)].lower() != _BEARER:
+    return given[len(_BEARER) :].strip() if given[: len(_BEARER)].lower() == _BEARER else None
+
+
+def _verdict(service: Service, request: Request) -> Verdict:
+    key = bearer(request)
+    if key is None:
         raise RpcError(
             "nobody is signed in",
             name="werkzeug.exceptions.Unauthorized",
@@ -99,7 +105,7 @@ def _verdict(service: Service, request: Request) -> Verdict:
     database = request.headers.get("x-odoo-database")
     if database is not None:
         service.check_database(database)
-    verdict = service.signin.key(given[len(_BEARER) :].strip(), request.client)
+    verdict = service.signin.key(key, request.client)
     service.active_user(verdict)
     return verdict
 

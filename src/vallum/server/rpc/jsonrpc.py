@@ -20,7 +20,7 @@ from vallum.server.rpc.faults import Fault, RpcError, fault_of
 if TYPE_CHECKING:
     from vallum.server.service import Service
 
-__all__ = ["call_service", "handle", "note_of", "web"]
+__all__ = ["call_service", "handle", "note_of", "session_token", "web"]
 
 _TOLD_BY_STATUS: Final = frozenset(
     {
@@ -201,7 +201,7 @@ def _session(service: Service, request: Request) -> Verdict:
 
     Raises: RpcError.
     """
-    token = request.cookie(_cookie_name(request))
+    token = session_token(request)
     user_id = service.sessions.user_of(token) if token else None
     if user_id is None:
         raise RpcError(
@@ -211,6 +211,11 @@ def _session(service: Service, request: Request) -> Verdict:
             fix="sign in",
         )
     return Verdict.of(user_id)
+
+
+def session_token(request: Request) -> str | None:
+    """The token of the session that a request shows; None where it shows none."""
+    return request.cookie(_cookie_name(request)) or None
 
 
 def _cookie_name(request: Request) -> str:
