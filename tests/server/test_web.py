@@ -159,6 +159,20 @@ def test_sslscan_finds_nothing_old(serve18: Odoo) -> None:
 
 
 @pytest.mark.attacks("rpc: huge JSON", "rpc: huge XML")
+@pytest.mark.parametrize("length", ["9" * 21, "0" * 5_000, "1" * 5_000])
+def test_length_of_thousands_of_digits_is_refused(serve18: Odoo, length: str) -> None:
+    """Without an error of ours."""
+    context = ssl.create_default_context(cafile=str(serve18.server.ca))
+    with (
+        socket.create_connection(("127.0.0.1", serve18.server.port), timeout=30) as raw,
+        context.wrap_socket(raw, server_hostname="localhost") as secure,
+    ):
+        secure.sendall(f"{_HEAD}Content-Length: {length}\r\n\r\n".encode())
+        answer = HTTPResponse(secure)
+        answer.begin()
+        assert 400 <= answer.status < 500
+
+
 def test_body_is_limited(serve18: Odoo) -> None:
     """By what it says it is, and by what it is; before anybody is asked for a key."""
     with serve18.server.client() as client:

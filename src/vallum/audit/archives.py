@@ -22,6 +22,7 @@ from typing import Any, Final
 import psycopg
 
 from vallum.audit.errors import AuditRefused, LogForked
+from vallum.audit.files import open_new, wait_for_disk
 from vallum.audit.problem import Problem
 from vallum.audit.search import Event, event_of
 from vallum.audit.tiles import TileReader
@@ -34,7 +35,6 @@ __all__ = ["Archive", "Rewritten", "check_archive", "known_archives", "rewritten
 Connection = psycopg.Connection[Any]
 Labels = Callable[[Event, Sequence[str]], Sequence[str]]
 _SHOWN: Final = 100
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,7 @@ class Rewritten:
         """Put it in the place of the one that is there. Raises: AuditRefused."""
         try:
             self.beside.replace(self.path)
-            folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            wait_for_disk(self.path.parent)
         except OSError as error:
             raise AuditRefused(
                 f"the archive cannot be replaced, and still holds what was erased: {error.strerror}",
@@ -174,7 +170,7 @@ def rewritten(
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         digest, events, values = hashlib.sha256(), 0, 0
-        with os.fdopen(os.open(beside, _NEW, 0o600), "wb") as file:
+        with os.fdopen(open_new(beside), "wb") as file:
             with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed:
                 for line in _lines(path):
                     kept, count = _without(line, path, labels)

@@ -186,9 +186,7 @@ def _content(table: Table, modes: Mapping[str, Mode], op: str) -> str:
 
 def _row_body(table: Table, modes: Mapping[str, Mode], op: str) -> str:
     content = _content(table, modes, op)
-    columns = [c for name in table.key for c in table.columns if c.name == name]
-    row = "NEW" if op == "i" else "OLD"
-    key = _members(columns, dict.fromkeys(table.key, "plain"), row) if columns else "NULL"
+    key = _key(table, "NEW" if op == "i" else "OLD")
     declared = careful = ""
     if not table.watched:
         content, key, careful = _guarded(table, modes, content, key), "k", ", careful"
@@ -234,21 +232,21 @@ def rows_as_events(table: Table, modes: Mapping[str, Mode], op: str, source: str
     number = f"{_COUNTED} OPERATOR(pg_catalog.+) pg_catalog.row_number() OVER ()"
     return (
         f"INSERT INTO vallum.audit_inbox SELECT {_ID}, pg_catalog.pg_current_xact_id(), "  # noqa: S608
-        f"pg_catalog.clock_timestamp(), '{OPERATIONS[op]}', {literal(table.relation)}, {_key(table)}, "
+        f"pg_catalog.clock_timestamp(), '{OPERATIONS[op]}', {literal(table.relation)}, {_key(table, 'x')}, "
         f"{_members(table.columns, modes, 'x')}, {_who(number)} FROM {source} x"
     )
 
 
-def _key(table: Table) -> str:
+def _key(table: Table, row: str) -> str:
     columns = [c for name in table.key for c in table.columns if c.name == name]
-    return _members(columns, dict.fromkeys(table.key, "plain"), "x") if columns else "NULL"
+    return _members(columns, dict.fromkeys(table.key, "plain"), row) if columns else "NULL"
 
 
 def rows_as_json(table: Table) -> str:
     """A query for the rows there are, as events would have them: key and values."""
     modes: dict[str, Mode] = dict.fromkeys((c.name for c in table.columns), "plain")
     source = table.sql if table.kind == "p" else f"ONLY {table.sql}"
-    return f"SELECT {_key(table)}, {_members(table.columns, modes, 'x')} FROM {source} x"  # noqa: S608
+    return f"SELECT {_key(table, 'x')}, {_members(table.columns, modes, 'x')} FROM {source} x"  # noqa: S608
 
 
 def count_events(count: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 
 from vallum.audit.errors import AuditRefused
 
-__all__ = ["new_file"]
+__all__ = ["new_file", "open_new", "wait_for_disk"]
 
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -33,7 +33,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         raise _taken(path)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
-        descriptor = os.open(beside, _NEW, 0o600)
+        descriptor = open_new(beside)
     except OSError as error:
         raise _unwritten(path, error) from None
     try:
@@ -58,17 +58,27 @@ def _name(beside: Path, path: Path) -> None:
             if error.errno not in _NO_LINKS:
                 raise
             # A file system without links: take the name first, then put the content under it.
-            os.close(os.open(path, _NEW, 0o600))
+            os.close(open_new(path))
             beside.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        wait_for_disk(path.parent)
     except FileExistsError:
         raise _taken(path) from None
     except OSError as error:
         raise _unwritten(path, error) from None
+
+
+def open_new(path: Path) -> int:
+    """The descriptor of a file that was not there, for its owner alone. Raises: OSError."""
+    return os.open(path, _NEW, 0o600)
+
+
+def wait_for_disk(path: Path) -> None:
+    """Until a file, or the names in a folder, are on disk. Raises: OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _taken(path: Path) -> AuditRefused:

@@ -30,7 +30,7 @@ from vallum.audit.waiting import waiting
 from vallum.kernel import Clock, SystemClock
 from vallum.postgres import connect
 
-__all__ = ["OLDEST", "PARTITION", "Sequenced", "Sequencer"]
+__all__ = ["OLDEST", "PARTITION", "Sequenced", "Sequencer", "make_partition"]
 
 Connection = psycopg.Connection[Any]
 # Leaves a partition: what retention drops at once.
@@ -264,10 +264,7 @@ class Sequencer:
         for number in range(start // self._partition, (end - 1) // self._partition + 1):
             first = number * self._partition
             if start <= first or start == 0:
-                self._connection.execute(
-                    f"CREATE TABLE IF NOT EXISTS vallum.audit_leaf_{first:012} PARTITION OF vallum.audit_leaf"
-                    f" FOR VALUES FROM ({first}) TO ({first + self._partition})".encode()
-                )
+                make_partition(self._connection, first, self._partition)
 
     def _alarm(self, code: str, what: str) -> None:
         """Raise an alarm; one that stands already is not told again."""
@@ -277,6 +274,14 @@ class Sequencer:
             self._standing.add((code, what))
             self._home.alarm(alarm)
             self._notify(alarm)
+
+
+def make_partition(connection: Connection, first: int, width: int = PARTITION) -> None:
+    """Where the leaves from `first` on go, if it is not there yet."""
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS vallum.audit_leaf_{first:012} PARTITION OF vallum.audit_leaf"
+        f" FOR VALUES FROM ({first}) TO ({first + width})".encode()
+    )
 
 
 class _Transaction:

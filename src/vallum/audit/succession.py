@@ -24,7 +24,7 @@ from vallum.audit.errors import AuditRefused, LogForked
 from vallum.audit.keys import signing_key
 from vallum.audit.notes import Checkpoint, Note, Signer, check_name
 from vallum.audit.retention import declared
-from vallum.audit.sequencer import PARTITION
+from vallum.audit.sequencer import PARTITION, make_partition
 from vallum.audit.state import Home, Signed
 from vallum.audit.tiles import TileReader, write_durably
 from vallum.audit.tree import Frontier, leaf_hash
@@ -181,16 +181,7 @@ def _declare(
 
 
 def _append(connection: Connection, index: int, entry: Entry) -> None:
-    there = connection.execute(
-        "SELECT to_regclass('vallum.audit_leaf_' || lpad(%s::text, 12, '0')) IS NOT NULL",
-        (index // PARTITION * PARTITION,),
-    ).fetchone()
-    if there != (True,):
-        first = index // PARTITION * PARTITION
-        connection.execute(
-            f"CREATE TABLE vallum.audit_leaf_{first:012} PARTITION OF vallum.audit_leaf"
-            f" FOR VALUES FROM ({first}) TO ({first + PARTITION})".encode()
-        )
+    make_partition(connection, index // PARTITION * PARTITION)
     connection.execute(
         "INSERT INTO vallum.audit_leaf (index, entry, at, actor) VALUES (%s, %s, %s, %s)",
         (index, entry.text, entry.at, entry.actor),

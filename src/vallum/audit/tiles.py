@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from vallum.audit.errors import LogForked
+from vallum.audit.files import wait_for_disk
 from vallum.audit.tree import Frontier, reduce, root
 
 __all__ = ["WIDTH", "TileReader", "TileWriter", "tile_path", "write_durably"]
@@ -60,7 +61,7 @@ def write_all_durably(files: Mapping[Path, bytes], mode: int = 0o644) -> None:
             with os.fdopen(os.open(beside[path], flags, mode), "wb") as file:
                 file.write(data)
         for new in beside.values():
-            _wait_for_disk(new)
+            wait_for_disk(new)
         for path, new in beside.items():
             new.replace(path)
     except BaseException:
@@ -68,15 +69,7 @@ def write_all_durably(files: Mapping[Path, bytes], mode: int = 0o644) -> None:
             new.unlink(missing_ok=True)
         raise
     for folder in folders:
-        _wait_for_disk(folder)
-
-
-def _wait_for_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        wait_for_disk(folder)
 
 
 class TileReader:

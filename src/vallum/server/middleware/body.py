@@ -18,6 +18,7 @@ __all__ = ["Body"]
 # What is heard after a refusal, and thrown away: seconds, and so many times the limit.
 _LINGER: Final = 2.0
 _LINGER_LIMITS: Final = 4
+_DIGITS: Final = 20
 
 
 class Body:
@@ -70,7 +71,8 @@ class Body:
         given = headers.get("content-length")
         if given is None:
             return 0 if version.startswith("1") else None
-        if not given.isdecimal() or int(given[:20]) > self._limit:
+        # So many digits are more than any limit; of thousands Python makes no number.
+        if not given.isdecimal() or len(given) > _DIGITS or int(given) > self._limit:
             raise too_long(self._limit)
         return int(given)
 
