@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -374,7 +375,8 @@ def test_foreign_key_tells_nothing_of_what_is_hidden(written: Guarded, marie: Co
     for wanted in (hidden, 999_999_999):
         with pytest.raises(Denied, match="may read") as refused, marie.transaction():
             marie.execute("UPDATE crm_lead SET partner_id = %s", (wanted,))
-        told.append(str(refused.value.diag.message_primary).replace(str(wanted), "N"))
+        # As a word: the names of roles hold the number of a process.
+        told.append(re.sub(rf"\b{wanted}\b", "N", str(refused.value.diag.message_primary)))
     assert told[0] == told[1]
     assert marie.execute("UPDATE crm_lead SET partner_id = %s", (max(seen),)).rowcount > 0
 
