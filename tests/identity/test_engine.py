@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,3 +101,27 @@ def test_helpers_know_no_secret_step_back_and_end_with_their_owner(monkeypatch: 
         assert helper.nice() >= 10
     hasher.close()
     assert not psutil.wait_procs(helpers, timeout=30)[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shares its cores by sessions")
+def test_helper_steps_back_for_other_sessions_and_yields_while_it_hashes() -> None:
+    """Its session is its own and of low priority; a hash interrupted a hundred times is the same hash."""
+    hasher = Hasher(KEYRING, HashSettings(time=10, parallel=1), Apart())
+    try:
+        kept = hasher.hash(GOOD)
+        assert hasher.verify(kept, GOOD).right
+        assert not hasher.verify(kept, GOOD + "x").right
+        [helper] = _helpers()
+        proc = Path("/proc", str(helper.pid))
+        status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
+        assert int(status["SigCgt"], 16) >> (signal.SIGALRM - 1) & 1
+        assert os.getsid(helper.pid) == helper.pid
+        if (proc / "autogroup").exists():
+            # Refused within a tenth of a second of someone else's, and then done before a later hash.
+            for _ in range(20):
+                if "nice 10" in (proc / "autogroup").read_text():
+                    break
+                assert hasher.verify(kept, GOOD).right
+            assert "nice 10" in (proc / "autogroup").read_text()
+    finally:
+        hasher.close()

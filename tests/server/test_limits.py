@@ -68,36 +68,60 @@ def counters(request: pytest.FixtureRequest) -> Iterator[Counters]:
 def test_burst_is_let_through_and_no_more(counters: Counters) -> None:
     """Three at once; the fourth waits; another key has its own."""
     rate = Rate(1, 3)
-    assert [counters.take("a", rate) for _ in range(3)] == [None] * 3
-    wait = counters.take("a", rate)
+    assert [counters.take(("a", rate)) for _ in range(3)] == [None] * 3
+    wait = counters.take(("a", rate))
     assert wait is not None
     assert 50 < wait <= 60
-    assert counters.take("b", rate) is None
+    assert counters.take(("b", rate)) is None
 
 
 def test_parallel_burst_is_counted_exactly(counters: Counters) -> None:
     """Of forty at once from eight threads, exactly the burst is let through."""
     rate = Rate(1, 10)
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: counters.take("a", rate), range(40)))
+        answers = list(pool.map(lambda _: counters.take(("a", rate)), range(40)))
     assert answers.count(None) == 10
+
+
+def test_request_counts_under_each_key_by_its_own_rate(counters: Counters) -> None:
+    """One key that refuses is enough, and the longest wait is told; the other has counted all the same."""
+    narrow, wide, slow = Rate(60, 1), Rate(1, 3), Rate(1, 1)
+    assert counters.take(("whose", narrow), ("where", wide)) is None
+    wait = counters.take(("whose", narrow), ("where", wide))
+    assert wait is not None
+    assert 0 < wait <= 1
+    assert counters.take(("where", wide)) is None
+    assert counters.take(("where", wide)) is not None
+    assert counters.take(("slow", slow)) is None
+    wait = counters.take(("whose", narrow), ("slow", slow))
+    assert wait is not None
+    assert 50 < wait <= 60
+
+
+def test_requests_with_keys_in_common_do_not_stop_each_other(counters: Counters) -> None:
+    """Two keys each, in either order, from eight threads: none waits for ever, and none is lost."""
+    rate = Rate(1, 30)
+    orders = [(("a", rate), ("b", rate)), (("b", rate), ("a", rate))] * 40
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda wanted: counters.take(*wanted), orders))
+    assert answers.count(None) == 30
 
 
 def test_counters_that_cannot_be_reached_refuse() -> None:
     """No counter is no leave to pass."""
     with pytest.raises(ConnectionFailed):
-        ValkeyCounters(f"valkey://127.0.0.1:{free_port()}/0").take("a", Rate(60, 1))
+        ValkeyCounters(f"valkey://127.0.0.1:{free_port()}/0").take(("a", Rate(60, 1)))
 
 
 def test_waiting_lets_the_next_through() -> None:
     """After the time told, one more, and only one."""
     clock = FixedClock(START)
     counters, rate = MemoryCounters(clock), Rate(60, 1)
-    assert counters.take("a", rate) is None
-    assert counters.take("a", rate) == pytest.approx(1.0)
+    assert counters.take(("a", rate)) is None
+    assert counters.take(("a", rate)) == pytest.approx(1.0)
     clock.advance(timedelta(seconds=1))
-    assert counters.take("a", rate) is None
-    assert counters.take("a", rate) is not None
+    assert counters.take(("a", rate)) is None
+    assert counters.take(("a", rate)) is not None
 
 
 @pytest.fixture(scope="module")

@@ -261,18 +261,15 @@ class Service:
         self.admit(verdict, client)
         whose = f"key:{verdict.key_id}" if verdict.key_id is not None else f"user:{verdict.user_id}"
         own = self.api_rate if verdict.key_rate is None else Rate(verdict.key_rate, self.api_rate.burst)
-        waits = [
-            self.counters.take(f"api:{whose}", own),
-            self.counters.take(f"api:address:{network_of(client.address)}", self.api_rate),
-        ]
-        found = [wait for wait in waits if wait is not None]
-        if found:
+        address = f"api:address:{network_of(client.address)}"
+        wait = self.counters.take((f"api:{whose}", own), (address, self.api_rate))
+        if wait is not None:
             raise RpcError(
                 "too many calls",
                 name="werkzeug.exceptions.TooManyRequests",
                 status=HTTPStatus.TOO_MANY_REQUESTS,
                 fix="wait before the next one",
-                retry_after=max(found),
+                retry_after=wait,
             )
 
     # What the log says

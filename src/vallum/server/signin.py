@@ -173,18 +173,18 @@ class SignIn:
     # Attempts
 
     def _count(self, client: Client, login: str | None) -> None:
-        waits = [self._counters.take(f"login:address:{network_of(client.address)}", self._rate)]
+        counted = [f"login:address:{network_of(client.address)}"]
         if login is not None and self._mark("known", login, client.address) not in self._known:
-            waits.append(self._counters.take(f"login:name:{login_key(login)}", self._rate))
-        found = [wait for wait in waits if wait is not None]
-        if found:
-            self._report("sign-in limited", client, {"retry_after": round(max(found), 3)})
+            counted.append(f"login:name:{login_key(login)}")
+        wait = self._counters.take(*((key, self._rate) for key in counted))
+        if wait is not None:
+            self._report("sign-in limited", client, {"retry_after": round(wait, 3)})
             raise RpcError(
                 "too many attempts to sign in",
                 name="werkzeug.exceptions.TooManyRequests",
                 status=HTTPStatus.TOO_MANY_REQUESTS,
                 fix="wait before the next one",
-                retry_after=max(found),
+                retry_after=wait,
             )
 
     def _know(self, login: str, client: Client) -> None:

@@ -140,7 +140,7 @@ def _wait(service: Service, request: Request, step: str) -> float | None:
     rate = service.sso_rate
     if step == "back-channel":
         rate = Rate(rate.per_minute * _FOR_ALL, rate.burst * _FOR_ALL)
-    return service.counters.take(f"sso:{step}:{network_of(request.client.address)}", rate)
+    return service.counters.take((f"sso:{step}:{network_of(request.client.address)}", rate))
 
 
 def _later(sso: Sso, wait: float) -> Response:
