@@ -2,7 +2,8 @@
 
 The example company, served with as many workers as there are cores, Argon2id at its default cost. A program
 with a key reads 80 leads again and again over JSON-2, alone and then beside 50 sign-ins a second, each a form
-posted to the page of signing in. Clients are processes of their own, and share the cores.
+posted to the page of signing in; of three turns the median ratio counts. Clients are processes of their own,
+and share the cores.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ __all__ = ["crowd"]
 PASSWORD: Final = "correct-horse-battery"  # noqa: S105 - of a benchmark
 RATE: Final = 50
 PEOPLE: Final = 64
+TURNS: Final = 3
 THREADS: Final = 32
 PAUSE: Final = 0.005
 READ: Final = ("/json/2/crm.lead/search_read", {"domain": [], "fields": ["name", "stage_id"], "limit": 80})
@@ -43,7 +45,7 @@ _OPEN: Final = "lockout = {address = {failures = 1000000000}, network = {failure
 
 def crowd(server: EmbeddedServer, *, quick: bool) -> list[Row]:
     """The rows."""
-    seconds = 6.0 if quick else 20.0
+    seconds = 6.0 if quick else 15.0
     dsn, store, port = company_dsn(server), server.create_database("crowd"), free_port()
     identity = f'url = "https://localhost:{port}"\n{_OPEN}'
     workers = len(os.sched_getaffinity(0))
@@ -60,14 +62,20 @@ def crowd(server: EmbeddedServer, *, quick: bool) -> list[Row]:
             key = _people(opened)
         finally:
             opened.close()
-        alone, _ = _measured(running, key, seconds, rate=0)
-        beside, signed = _measured(running, key, seconds, rate=RATE)
-    ratio = _p99(beside) / _p99(alone)
+        turns = [
+            (_measured(running, key, seconds, rate=0), _measured(running, key, seconds, rate=RATE))
+            for _ in range(TURNS)
+        ]
+    p99s = sorted(
+        (_p99(beside) / _p99(alone), _p99(alone), _p99(beside)) for (alone, _), (beside, _) in turns
+    )
+    ratio, alone, beside = p99s[TURNS // 2]
+    signed = [took for _, (_, some) in turns for took in some]
     told = f"p99 of a read of 80 leads over HTTPS beside {RATE} sign-ins a second (Argon2id, 19 MiB)"
-    idle = f"alone {_p99(alone) * 1000:.2f} ms"
-    done = len(signed) / seconds
+    others = f"alone {alone * 1000:.2f} ms; turns {p99s[0][0]:.2f} to {p99s[-1][0]:.2f} ×"
+    done = len(signed) / seconds / TURNS
     return [
-        Row(told, f"{_p99(beside) * 1000:.2f} ms", idle, f"{ratio:.2f} ×", "≤ 2 ×", ratio <= 2),
+        Row(told, f"{beside * 1000:.2f} ms", others, f"{ratio:.2f} ×", "≤ 2 ×", ratio <= 2),
         Row(
             "sign-ins a second meanwhile, by the form, over HTTPS",
             f"{done:.0f}",

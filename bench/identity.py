@@ -16,7 +16,7 @@ from typing import Final
 from bench.crowd import crowd
 from bench.server import scratch_server
 from bench.table import Row
-from vallum.identity import Identity
+from vallum.identity import Client, Identity, SignedIn
 from vallum.identity.base import Base
 from vallum.identity.keyring import Keyring
 from vallum.identity.search import AccountQuery, find_accounts
@@ -29,6 +29,8 @@ __all__ = ["run"]
 
 SETTINGS: Final = IdentitySettings.parse({"url": "https://localhost"})
 FIRST_NAMES: Final = ["Nadia", "Ole", "Mei", "Tomás", "Ines", "Kofi", "Aya", "Lars", "Rosa", "Ivo"]
+PASSWORD: Final = "correct-horse-battery"  # noqa: S105 - of a benchmark
+CLIENT: Final = Client(address="127.0.0.1")
 # Of so many turns the median counts: a machine with other work does it in gusts.
 TURNS: Final = 3
 
@@ -98,6 +100,7 @@ def _checks(small: str, big: str, what: str, quick: bool) -> list[Row]:
         return [
             _flat("check a session", _check(tokens), few, many, what, rounds),
             _flat("find an account by login", _find, few, many, what, rounds),
+            _flat("sign in by password (19 MiB)", _signed_in(few, many), few, many, what, rounds // 20),
             *(
                 _flat(f"search accounts for `{text}`", _search(text), few, many, what, rounds // 20)
                 for text in ("user77", "user", "nobody")
@@ -139,6 +142,19 @@ def _flat(
         asked,
         good,
     )
+
+
+def _signed_in(*identities: Identity) -> Callable[[Identity, int], None]:
+    """A sign-in, of as many accounts as there are rounds at most."""
+    for identity in identities:
+        hashed = identity.hasher.hash(PASSWORD)
+        identity.base.store.rows("UPDATE vallum.account SET password_hash = %s WHERE id <= 1000", (hashed,))
+
+    def act(identity: Identity, number: int) -> None:
+        outcome = identity.sign_in.password(f"user{1 + number * 7 % 1000}", PASSWORD, CLIENT)
+        assert isinstance(outcome, SignedIn)
+
+    return act
 
 
 def _search(text: str) -> Callable[[Identity, int], None]:

@@ -55,23 +55,23 @@ class Coverage:
         }
 
 
+_NUMBERS: Final = """count(*), count(*) FILTER (WHERE passkey), count(*) FILTER (WHERE app),
+        count(*) FILTER (WHERE deadline IS NOT NULL AND NOT passkey AND NOT app),
+        min(deadline) FILTER (WHERE NOT passkey AND NOT app)"""
 _STATEMENT: Final = f"""
     WITH who AS MATERIALIZED (
         SELECT a.id, a.user_id, {FACTOR["passkey"]} AS passkey, {FACTOR["app"]} AS app,
             CASE WHEN a.factor_deadline > %(now)s THEN a.factor_deadline END AS deadline
         FROM vallum.account a WHERE a.active AND a.kind = 'person'),
     member AS (
-        SELECT NULL::text AS name, id FROM who
-        UNION
         SELECT u.name, who.id FROM unnest(%(user_groups)s::text[], %(users)s::int[]) AS u (name, user_id)
             JOIN who ON who.user_id = u.user_id
         UNION
         SELECT g.name, m.account_id FROM unnest(%(groups)s::text[], %(given)s::text[]) AS g (name, given)
             JOIN vallum.membership m ON m.group_name = g.given AND (m.expires IS NULL OR m.expires > %(now)s))
-    SELECT member.name, count(*), count(*) FILTER (WHERE passkey), count(*) FILTER (WHERE app),
-        count(*) FILTER (WHERE deadline IS NOT NULL AND NOT passkey AND NOT app),
-        min(deadline) FILTER (WHERE NOT passkey AND NOT app)
-    FROM member JOIN who ON who.id = member.id GROUP BY member.name
+    SELECT NULL::text, {_NUMBERS} FROM who HAVING count(*) > 0
+    UNION ALL
+    SELECT member.name, {_NUMBERS} FROM member JOIN who ON who.id = member.id GROUP BY member.name
 """
 
 
