@@ -14,7 +14,6 @@ become ready meanwhile: so a helper yields each millisecond.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import json
 import os
@@ -26,7 +25,7 @@ from typing import Any, Final
 
 NICE: Final = 10
 YIELD_EVERY: Final = 0.001
-"""Seconds. Each time costs about two microseconds."""
+"""Seconds: a quarter of a tick."""
 _AUTOGROUP: Final = Path("/proc/self/autogroup")
 
 
@@ -58,9 +57,7 @@ class Courtesy:
         with contextlib.suppress(AttributeError, OSError):
             os.setsid()
         self._session_told = not _AUTOGROUP.exists()
-        self._yields = sys.platform == "linux"
-        if self._yields:
-            self._yield_at_alarm()
+        self._yields = sys.platform == "linux" and self._yield_at_alarm()
 
     def begin(self) -> None:
         """Before a hash."""
@@ -85,16 +82,21 @@ class Courtesy:
         self._session_told = True
 
     @staticmethod
-    def _yield_at_alarm() -> None:
+    def _yield_at_alarm() -> bool:
         """A handler of Python's would run after the hash only: the C library's own function is the handler.
 
         It takes no arguments and may be called at any moment (it is a system call and nothing else); what
-        was interrupted goes on.
+        was interrupted goes on. False: this Python cannot name functions of the C library.
         """
+        try:
+            import ctypes
+        except ImportError:
+            return False
         library = ctypes.CDLL(None)
         library.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
         library.signal.restype = ctypes.c_void_p
         library.signal(signal.SIGALRM, ctypes.cast(library.sched_yield, ctypes.c_void_p))
+        return True
 
 
 def main() -> None:
