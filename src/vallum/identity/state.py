@@ -45,12 +45,13 @@ def sign_in_state(base: Base) -> SignInState:
 
 
 _STATE: Final = """
-WITH person AS (SELECT id FROM vallum.account WHERE kind = 'person' AND active),
+WITH person AS NOT MATERIALIZED (SELECT id FROM vallum.account WHERE kind = 'person' AND active),
      good AS (SELECT expires FROM vallum.api_key k JOIN vallum.account a ON a.id = k.account_id
               WHERE k.revoked IS NULL AND k.expires > %(now)s AND a.active)
 SELECT (SELECT count(*) FROM person),
-       (SELECT count(*) FROM person p WHERE EXISTS (SELECT FROM vallum.totp t WHERE t.account_id = p.id)
-            OR EXISTS (SELECT FROM vallum.passkey k WHERE k.account_id = p.id)),
+       (SELECT count(*) FROM person JOIN
+            (SELECT account_id FROM vallum.totp UNION SELECT account_id FROM vallum.passkey) factor
+            ON factor.account_id = person.id),
        (SELECT count(*) FROM vallum.attempt WHERE until > %(now)s),
        (SELECT count(*) FROM good),
        (SELECT count(*) FROM good WHERE expires < %(soon)s),
