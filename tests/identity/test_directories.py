@@ -43,6 +43,23 @@ def test_directory_makes_finds_and_describes_accounts(world: World) -> None:
         assert port.find(tx, 999) is None
 
 
+def test_service_and_break_glass_are_reserved(world: World) -> None:
+    """They are found, so that nobody else gets their names; and no provider opens a session as a service."""
+    port, accounts, now = _port(world), world.identity.base.accounts, world.clock.now()
+    service = accounts.create("sync", now, kind="service")
+    accounts.create("glass", now, break_glass=True)
+    accounts.create("marie", now)
+    with world.store.transaction() as tx:
+        found = {name: port.find_login(tx, name) for name in ("sync", "glass", "marie")}
+    assert {name: one is not None and one.reserved for name, one in found.items()} == {
+        "sync": True,
+        "glass": True,
+        "marie": False,
+    }
+    outcome = world.identity.sign_in.external(service, client(), provider="one", methods=["sso"])
+    assert isinstance(outcome, Refused)
+
+
 def test_taken_login_is_an_error_and_the_transaction_goes_on(world: World) -> None:
     """The rest of a synchronisation is not lost."""
     port = _port(world)

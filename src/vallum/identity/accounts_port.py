@@ -31,11 +31,12 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account, as far as single sign-on is concerned."""
+    """An account, as far as single sign-on is concerned. `reserved`: a service's, or one to break the glass."""
 
     id: int
     login: str
     active: bool
+    reserved: bool = False
 
 
 class Accounts(Protocol):

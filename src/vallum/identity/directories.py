@@ -20,7 +20,7 @@ from vallum.policy import SUPERUSER_ID
 
 __all__ = ["DirectoryAccounts"]
 
-_COLUMNS: Final = "id, login, active"
+_COLUMNS: Final = "id, login, active, kind <> 'person' OR break_glass"
 
 
 class DirectoryAccounts:

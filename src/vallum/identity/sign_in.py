@@ -202,7 +202,7 @@ class SignIn:
         """Begin with a provider's word. `methods`: how it asked; `mfa` among them where it asked for two;
         `authenticated`: when, where it says so: no session is fresher than that.
         """
-        if not account.active:
+        if not account.active or account.kind != "person":
             return Refused(reason=Refusal.INACTIVE)
         origin = Origin(provider, provider_session, expires, authenticated)
         return self._steps.go_on(account, tuple(methods), client, device, replaces, origin)

@@ -573,6 +573,9 @@ def test_domain_that_is_not_the_directorys_is_refused(corp: Directory, world: An
     corp.add("marie@example.com")
     answer = corp.ask("POST", "/Users", {"schemas": [USER], "userName": "eve@evil.example"})
     assert scim_type(answer) == (400, "invalidValue")
+    sound = [{"value": "eve@example.com", "primary": True}]
+    answer = corp.ask("POST", "/Users", {"schemas": [USER], "userName": "eve@evil.example", "emails": sound})
+    assert scim_type(answer) == (400, "invalidValue")
 
 
 def test_token_is_shown_once_and_ends(corp: Directory) -> None:

@@ -56,6 +56,31 @@ def test_account_is_adopted_by_verified_address_only_where_that_is_said() -> Non
     assert reason(foreign, known, **said) == "domain"
 
 
+@pytest.mark.asvs("6.8.1")
+@pytest.mark.parametrize("adopt", ["login", "provisioned"])
+def test_login_at_another_domain_is_not_the_providers_to_bring(adopt: str) -> None:
+    """Whoever may choose a login beside a sound address neither gets the account of that name nor makes one."""
+    said: dict[str, Any] = {"adopt": adopt, "domains": ["example.com"], "create": True}
+    eve = identity(person=Person("boss@other.example", "Eve", "eve@example.com"))
+    known = Known(same_login=ACTIVE) if adopt == "login" else Known()
+    assert reason(eve, known, **said) == "domain"
+    own = identity(person=Person("Eve@Example.com", "Eve", "eve@example.com"))
+    assert decide(provider(**said), own, Known()) == ("create", None)
+    assert decide(provider(**said), eve, Known(linked=ACTIVE)) == ("use", ACTIVE)
+    assert decide(provider(**said), eve, Known(provisioned=ACTIVE)) == ("link", ACTIVE)
+
+
+@pytest.mark.asvs("6.8.1")
+@pytest.mark.parametrize("adopt", ["provisioned", "login", "email"])
+def test_reserved_account_is_nobodys_by_a_name(adopt: str) -> None:
+    """Not a service's, and not the one that must still be there when a provider is not to be believed."""
+    kept = Account(3, "glass", True, reserved=True)
+    known = Known(provisioned=kept, same_login=kept, same_email=kept)
+    who = identity(email_verified=True)
+    assert reason(who, known, adopt=adopt, domains=["example.com"]) == "reserved"
+    assert decide(provider(), who, Known(linked=kept)) == ("use", kept)
+
+
 def test_provisioned_account_is_adopted_unless_never() -> None:
     """What the same directory has brought is its own."""
     known = Known(provisioned=ACTIVE)

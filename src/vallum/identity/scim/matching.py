@@ -12,7 +12,7 @@ from scim2_models import InvalidValueException, UniquenessException
 
 from vallum.identity.accounts_port import Account, Accounts, Person, Transaction
 from vallum.identity.sso import store as links
-from vallum.identity.sso.join import domain_of
+from vallum.identity.sso.join import domain_of, speaks_for
 from vallum.identity.sso.providers import Provider
 
 __all__ = ["account_for", "check_domain", "keep_external"]
@@ -36,7 +36,7 @@ def account_for(
 def check_domain(provider: Provider, person: Person) -> None:
     """Raises: InvalidValueException."""
     domain = domain_of(person.email) or domain_of(person.login)
-    if provider.domains and domain not in provider.domains:
+    if (provider.domains and domain not in provider.domains) or not speaks_for(provider, person.login):
         raise InvalidValueException(detail="this directory provisions other mail domains only")
 
 
@@ -76,6 +76,8 @@ def _by_name(tx: Transaction, accounts: Accounts, provider: Provider, person: Pe
         return None
     if _is_provisioned(tx, found.id):
         raise UniquenessException(detail="somebody with this userName is provisioned already")
+    if found.reserved:
+        raise UniquenessException(detail="this userName is a service's, or an account's for emergencies")
     known = links.links_of(tx, account_id=found.id)
     ours = [one for one in known if one.provider_id == provider.id]
     if not ours and provider.adopt != "login":

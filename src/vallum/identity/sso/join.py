@@ -3,7 +3,8 @@
 `decide` is pure: it says what is to happen; `join` looks things up, does it, and records it.
 Invariant: an account is found by (provider, issuer, subject); names and addresses find one only as far as the
 provider's `adopt` says, and once: from then on there is a link.
-Invariant: a provider speaks only for its mail domains, where it has any.
+Invariant: a provider speaks only for its mail domains, where it has any: also where a login names one.
+Invariant: a service's account, or one to break the glass, is nobody's by a name or an address.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from vallum.identity.sso.errors import ASK, SignInRefused
 from vallum.identity.sso.providers import Provider
 from vallum.identity.sso.rules import groups_of
 
-__all__ = ["Identity", "SignedIn", "decide", "domain_of", "join", "password_provider"]
+__all__ = ["Identity", "SignedIn", "decide", "domain_of", "join", "password_provider", "speaks_for"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,13 @@ def decide(provider: Provider, identity: Identity, known: Known) -> tuple[Step, 
             fix="sign in with an account of your organisation",
         )
     account = known.linked or _adopted(provider, identity, known)
+    if known.linked is None and account is not None and account.reserved:
+        raise SignInRefused(
+            f"{_REFUSED}the account with your name here is a service's, or for emergencies",
+            reason="reserved",
+            where=provider.id,
+            fix=ASK,
+        )
     if known.linked is None and account is not None and account.id in known.others:
         # A name or address that was given to somebody new: the account is not theirs thereby.
         raise SignInRefused(
@@ -112,6 +120,8 @@ def decide(provider: Provider, identity: Identity, known: Known) -> tuple[Step, 
             where=provider.id,
             fix=f"{ASK} for one",
         )
+    if not speaks_for(provider, identity.person.login):
+        raise _foreign_login(provider)
     return "create", None
 
 
@@ -122,9 +132,30 @@ def _adopted(provider: Provider, identity: Identity, known: Known) -> Account | 
         case "provisioned":
             return known.provisioned
         case "login":
+            if known.provisioned is None and known.same_login is not None:
+                if not speaks_for(provider, identity.person.login):
+                    raise _foreign_login(provider)
             return known.provisioned or known.same_login
         case "email":
             return known.provisioned or (known.same_email if identity.email_verified else None)
+
+
+def speaks_for(provider: Provider, login: str) -> bool:
+    """Whether a login is one a provider may bring: it names no mail domain, or one of the provider's.
+
+    People may choose their login at many providers, other than their address.
+    """
+    domain = domain_of(login)
+    return not provider.domains or domain is None or domain in provider.domains
+
+
+def _foreign_login(provider: Provider) -> SignInRefused:
+    return SignInRefused(
+        f"{_REFUSED}your login there is at a domain that `{provider.label}` does not answer for",
+        reason="domain",
+        where=provider.id,
+        fix=f"{ASK}: the domain of the login belongs to the provider's `domains`, or another claim is the login",
+    )
 
 
 def join(
