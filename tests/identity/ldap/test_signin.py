@@ -97,14 +97,28 @@ def test_directory_says_yes_to_an_empty_password(generic: Site) -> None:
 
 
 @pytest.mark.asvs("6.3.8")
-def test_unknown_login_and_wrong_password_sound_the_same(site: Site) -> None:
-    """And lead to the same questions to the directory."""
-    texts = set()
-    for login, password in (("nobody", PASSWORD), (login_of(site, "marie"), "wrong")):
+def test_unknown_login_and_wrong_password_sound_the_same(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And lead to the same questions to the directory: the groups of somebody are asked for after the password."""
+    login, texts = login_of(site, "marie"), set()
+    asked: list[list[str]] = []
+    connection = python_ldap().ldapobject.SimpleLDAPObject
+    for name in ("search_ext", "simple_bind_s"):
+        real = getattr(connection, name)
+
+        def told(*given: Any, _name: str = name, _real: Any = real, **more: Any) -> Any:
+            asked[-1].append(_name)
+            return _real(*given, **more)
+
+        monkeypatch.setattr(connection, name, told)
+    for who, password in (("nobody", PASSWORD), (login, "wrong")):
+        asked.append([])
         with pytest.raises(SignInRefused) as caught:
-            site.sign_in(login, password)
+            site.sign_in(who, password)
         texts.add(str(caught.value))
     assert len(texts) == 1
+    assert asked[-2] == asked[-1] and asked[-1].count("search_ext") == 1
 
 
 @pytest.mark.parametrize(

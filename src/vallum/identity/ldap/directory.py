@@ -84,8 +84,8 @@ class Directory:
                 found[normal_dn(entry.dn)] = [normal_dn(name) for name in names]
         return found
 
-    def find(self, login: str) -> tuple[Entry, frozenset[str]] | None:
-        """Somebody by login, and the groups they are in, directly or not. Raises: as `users`."""
+    def find(self, login: str) -> Entry | None:
+        """Somebody by login. Raises: as `users`."""
         provider = self.provider
         name = self._ldap.filter.escape_filter_chars(login)
         wanted = f"(&{self._user_filter()}({names_of(provider).login}={name}))"
@@ -93,7 +93,12 @@ class Directory:
             found = list(self._pages(connection, provider.base, wanted, attributes_for(provider)))
             if len(found) != 1 or not is_called(found[0], login, provider):
                 return None
-            return found[0], self._groups_of(connection, found[0].dn)
+            return found[0]
+
+    def groups_of(self, dn: str) -> frozenset[str]:
+        """The groups an entry is in, directly or not, as normal names. Raises: as `users`."""
+        with self._bound() as connection:
+            return self._groups_of(connection, dn)
 
     def verify(self, dn: str | None, password: str) -> bool:
         """Whether that is the password of that entry. None: nobody's, and as slow as a wrong one.

@@ -50,12 +50,13 @@ class LdapFlow:
             raise _refused("empty", provider_id)
         directory = directory_of(provider)
         found = directory.find(login)
-        if not directory.verify(found[0].dn if found else None, password) or found is None:
+        # Groups are asked for after the password: for a stranger's login there are none to wait for.
+        if not directory.verify(found.dn if found else None, password) or found is None:
             raise _refused("unknown" if found is None else "wrong", provider_id)
-        user = user_of(found[0], provider, self._clock.now())
+        user = user_of(found, provider, self._clock.now())
         if not user.active:
             raise _refused("inactive", provider_id)
-        identity = identity_of(user, found[0], found[1], provider)
+        identity = identity_of(user, found, directory.groups_of(found.dn), provider)
         with self._store.transaction() as tx:
             return join(
                 tx,
