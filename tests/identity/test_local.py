@@ -42,6 +42,16 @@ def test_what_was_accepted_is_refused_at_the_next_call_once_it_has_ended(world: 
     assert (calls.mark(3) != mark) is (end != "elsewhere")
 
 
+def test_session_of_a_program_ends_with_a_new_second_factor(world: World) -> None:
+    """It was opened by a password alone, which is not enough from then on; as with a factor in Odoo."""
+    account = world.person(user_id=3)
+    calls = LocalAuthenticator(world.identity)
+    before = calls.mark(3)
+    world.totp(account)
+    assert calls.password("marie", GOOD, client()).refusal is Refusal.KEY_NEEDED
+    assert calls.mark(3) != before
+
+
 def test_expired_password_is_refused_to_programs(new_world: Maker) -> None:
     """They cannot choose another."""
     world = new_world(passwords={"policy": "guide"})

@@ -20,6 +20,7 @@ from typing import Final
 from vallum.identity.accounts import Account, login_key
 from vallum.identity.authenticator import Client, Refusal, Verdict
 from vallum.identity.factors import Need
+from vallum.identity.factors.store import has_factor
 from vallum.identity.identity import Identity
 from vallum.identity.network import address_of, within
 
@@ -102,12 +103,15 @@ class LocalAuthenticator:
         )
 
     def mark(self, user_id: int) -> bytes:
-        """A digest of a user's credentials: another one after a change of password, login or activity.
+        """A digest of a user's credentials: of login, password, activity, and having a second factor.
 
         Raises: ConnectionFailed.
         """
         account = self._identity.base.accounts.by_user(user_id)
-        facts = (account.id, account.login, account.password_hash, account.active) if account else None
+        if account is None:
+            return hashlib.sha256(b"None").digest()
+        factor = has_factor(self._identity.base.store, account.id)
+        facts = (account.id, account.login, account.password_hash, account.active, factor)
         return hashlib.sha256(repr(facts).encode()).digest()
 
     def _foreign_key(self, key: str, client: Client) -> Verdict:
