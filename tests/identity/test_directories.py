@@ -17,6 +17,7 @@ from vallum.identity.sso.join import Identity, join
 from vallum.identity.sso.join import SignedIn as SsoSignedIn
 from vallum.identity.sso.providers import parse
 from vallum.identity.sso.store import links_of, save_provider
+from vallum.kernel import SettingsError
 from vallum.postgres.migrations import migrate
 
 
@@ -157,6 +158,43 @@ def test_administrators_word_stands_above_the_directorys(world: World) -> None:
     world.identity.deactivate(account, by=None)
     with world.store.transaction() as tx, pytest.raises(UnknownAccount):
         port.activate(tx, account.id, "scim")
+
+
+@pytest.mark.parametrize(
+    "person",
+    [
+        Person("marie", "", "m@example.com\nBcc: eve@example.com"),
+        Person("marie", "", "no address"),
+        Person("ma\u200brie", "", "m@example.com"),
+        Person("ma\nrie"),
+        Person(" "),
+    ],
+)
+def test_name_or_address_that_cannot_be_one_is_refused_at_a_change_too(world: World, person: Person) -> None:
+    """As where an account is made: what looks like another's login, or would break a mail, is no name."""
+    port, account = _port(world), world.person()
+    with world.store.transaction() as tx, pytest.raises(SettingsError):
+        port.update(tx, account.id, person)
+    assert world.identity.base.accounts.get(account.id).email == account.email
+
+
+def test_link_on_its_way_to_an_address_is_over_with_the_address(world: World) -> None:
+    """Whoever reads the old mailbox is not its holder any more; the same address leaves it good."""
+    port, account = _port(world), world.person()
+    passwords = world.identity.passwords
+    link = passwords.make_link(account, by="server").partition("#")[2]
+    with world.store.transaction() as tx:
+        port.update(tx, account.id, Person("marie", "Marie M", account.email))
+    assert passwords.look(link)[1].id == account.id
+    with world.store.transaction() as tx:
+        port.update(tx, account.id, Person("marie", "Marie M", "new@example.com"))
+    with pytest.raises(LinkRefused):
+        passwords.look(link)
+    told = [
+        row[0]
+        for row in world.store.rows("SELECT recipient FROM vallum.outbox WHERE kind = 'address-changed'")
+    ]
+    assert sorted(told) == sorted([str(account.email), "new@example.com"])
 
 
 def test_directory_sets_its_groups(world: World) -> None:

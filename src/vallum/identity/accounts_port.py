@@ -31,7 +31,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account, as far as single sign-on is concerned. `reserved`: a service's, or one to break the glass."""
+    """An account, as far as single sign-on is concerned. `reserved`: a service's, or for emergencies."""
 
     id: int
     login: str

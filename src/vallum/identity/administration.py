@@ -72,14 +72,7 @@ class AccountAdministration(Acting):
         changed = self.base.accounts.change(account.id, name=name, email=email, user_id=user_id)
         if changed.email != account.email:
             with self.base.store.transaction() as connection:
-                # A link that is on its way to the old address is nobody's any more.
-                connection.execute(
-                    b"DELETE FROM vallum.ticket WHERE account_id = %s AND kind IN ('reset', 'invite')",
-                    (account.id,),
-                )
-                for known in (account, changed):
-                    notice = self.base.notices.changed(known, "The mail address was changed", self.base.now())
-                    self.base.mail(connection, "address-changed", notice)
+                self.base.address_changed(connection, account, changed)
         self.base.record("account.changed", changed, by=actor)
         return changed
 

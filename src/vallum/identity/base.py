@@ -127,6 +127,16 @@ class Base:
             self.mail(connection, "alarm", self.notices.alarm(recipient, account, client, self.now()))
         self.record("break-glass.used", account, client=client, **facts)
 
+    def address_changed(self, connection: Connection, before: Account, after: Account) -> None:
+        """Links to the old address are over, and both addresses are told, for one may be a thief's."""
+        connection.execute(
+            b"DELETE FROM vallum.ticket WHERE account_id = %s AND kind IN ('reset', 'invite')", (after.id,)
+        )
+        # Where there is no password, an address lets nobody in, and a directory may change many at once.
+        for known in (before, after) if after.password_hash is not None else ():
+            notice = self.notices.changed(known, "The mail address was changed", self.now())
+            self.mail(connection, "address-changed", notice)
+
     def mail(self, connection: Connection, kind: str, message: Message) -> None:
         """Put a mail into the outbox, where there is somebody to send it to."""
         if message.recipient:

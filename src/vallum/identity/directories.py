@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import psycopg
 
+from vallum.identity.account import COLUMNS, account_of, checked_email, checked_login
+from vallum.identity.account import Account as Whole
 from vallum.identity.accounts import ADMINISTRATOR, login_key
 from vallum.identity.accounts_port import Account, Person, Transaction
 from vallum.identity.base import Base
@@ -86,25 +88,28 @@ class DirectoryAccounts:
     def update(self, tx: Transaction, account_id: int, person: Person) -> None:
         """Take over name, login and address.
 
-        Raises: AccountTaken, UnknownAccount.
+        Raises: AccountTaken, UnknownAccount, SettingsError (a login or an address that cannot be one).
         """
+        values = (
+            person.login.strip(),
+            checked_login(person.login),
+            person.name or person.login,
+            checked_email(person.email),
+            account_id,
+        )
+        before = self._whole(tx, account_id)
         try:
             with tx.transaction():
-                done = tx.execute(
+                tx.execute(
                     b"UPDATE vallum.account SET login = %s, login_key = %s, name = %s, email = %s"
                     b" WHERE id = %s",
-                    (
-                        person.login.strip(),
-                        login_key(person.login),
-                        person.name or person.login,
-                        person.email or None,
-                        account_id,
-                    ),
+                    values,
                 )
         except psycopg.errors.UniqueViolation:
             raise AccountTaken("this login has an account already", where=person.login) from None
-        if done.rowcount != 1:
-            raise UnknownAccount(f"no account has the id {account_id}")
+        after = self._whole(tx, account_id)
+        if before.email != after.email:
+            self._base.address_changed(tx, before, after)
 
     def set_groups(self, tx: Transaction, account_id: int, groups: frozenset[str], source: str) -> None:
         """Exactly these groups (xml ids) are the ones this source has given."""
@@ -167,6 +172,19 @@ class DirectoryAccounts:
         """Write an event to the trail. `details` never hold a secret."""
         facts: dict[str, Any] = {f"detail_{name}": value for name, value in details.items()}
         self._base.record(event, account_id, **facts)
+
+    @staticmethod
+    def _whole(tx: Transaction, account_id: int) -> Whole:
+        """The account, held until the transaction ends.
+
+        Raises: UnknownAccount.
+        """
+        row = tx.execute(
+            f"SELECT {COLUMNS} FROM vallum.account WHERE id = %s FOR UPDATE".encode(), (account_id,)
+        ).fetchone()
+        if row is None:
+            raise UnknownAccount(f"no account has the id {account_id}")
+        return account_of(row)
 
     def _user(self, tx: Transaction, person: Person) -> int | None:
         """The application's user with the same login, where it may be tied and nobody is yet."""

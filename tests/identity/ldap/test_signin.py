@@ -97,10 +97,8 @@ def test_directory_says_yes_to_an_empty_password(generic: Site) -> None:
 
 
 @pytest.mark.asvs("6.3.8")
-def test_unknown_login_and_wrong_password_sound_the_same(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And lead to the same questions to the directory: the groups of somebody are asked for after the password."""
+def test_unknown_login_and_wrong_password_sound_the_same(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And lead to the same questions to the directory: groups are asked for after the password."""
     login, texts = login_of(site, "marie"), set()
     asked: list[list[str]] = []
     connection = python_ldap().ldapobject.SimpleLDAPObject
@@ -118,7 +116,8 @@ def test_unknown_login_and_wrong_password_sound_the_same(
             site.sign_in(who, password)
         texts.add(str(caught.value))
     assert len(texts) == 1
-    assert asked[-2] == asked[-1] and asked[-1].count("search_ext") == 1
+    assert asked[-2] == asked[-1]
+    assert asked[-1].count("search_ext") == 1
 
 
 @pytest.mark.parametrize(

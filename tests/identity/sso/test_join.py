@@ -59,7 +59,7 @@ def test_account_is_adopted_by_verified_address_only_where_that_is_said() -> Non
 @pytest.mark.asvs("6.8.1")
 @pytest.mark.parametrize("adopt", ["login", "provisioned"])
 def test_login_at_another_domain_is_not_the_providers_to_bring(adopt: str) -> None:
-    """Whoever may choose a login beside a sound address neither gets the account of that name nor makes one."""
+    """Who may choose a login beside a sound address neither gets the account of that name nor makes one."""
     said: dict[str, Any] = {"adopt": adopt, "domains": ["example.com"], "create": True}
     eve = identity(person=Person("boss@other.example", "Eve", "eve@example.com"))
     known = Known(same_login=ACTIVE) if adopt == "login" else Known()

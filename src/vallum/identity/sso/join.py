@@ -132,10 +132,10 @@ def _adopted(provider: Provider, identity: Identity, known: Known) -> Account | 
         case "provisioned":
             return known.provisioned
         case "login":
-            if known.provisioned is None and known.same_login is not None:
-                if not speaks_for(provider, identity.person.login):
-                    raise _foreign_login(provider)
-            return known.provisioned or known.same_login
+            account = known.provisioned or known.same_login
+            if account is not known.provisioned and not speaks_for(provider, identity.person.login):
+                raise _foreign_login(provider)
+            return account
         case "email":
             return known.provisioned or (known.same_email if identity.email_verified else None)
 
@@ -154,7 +154,7 @@ def _foreign_login(provider: Provider) -> SignInRefused:
         f"{_REFUSED}your login there is at a domain that `{provider.label}` does not answer for",
         reason="domain",
         where=provider.id,
-        fix=f"{ASK}: the domain of the login belongs to the provider's `domains`, or another claim is the login",
+        fix=f"{ASK}: that domain belongs to the provider's `domains`, or another claim is the login",
     )
 
 
