@@ -42,6 +42,18 @@ def test_what_was_accepted_is_refused_at_the_next_call_once_it_has_ended(world: 
     assert (calls.mark(3) != mark) is (end != "elsewhere")
 
 
+def test_grace_ends_for_those_who_come_by_programs_alone(new_world: Maker) -> None:
+    """It begins with the first call, not anew with each."""
+    world = new_world(factors={"required": "all", "grace_days": 7})
+    world.person(user_id=3)
+    calls = LocalAuthenticator(world.identity)
+    assert calls.password("marie", GOOD, client()).accepted
+    world.go_on(days=6)
+    assert calls.password("marie", GOOD, client()).accepted
+    world.go_on(days=1, minutes=2)
+    assert calls.password("marie", GOOD, client()).refusal is Refusal.FACTOR_NEEDED
+
+
 def test_session_of_a_program_ends_with_a_new_second_factor(world: World) -> None:
     """It was opened by a password alone, which is not enough from then on; as with a factor in Odoo."""
     account = world.person(user_id=3)

@@ -208,3 +208,45 @@ def test_session_is_no_fresher_than_the_provider_says(world: World) -> None:
     session = sessions.check(shown.token, world.clock.now())
     assert session is not None
     assert session.fresh == world.clock.now()
+
+
+def test_grace_is_had_once_by_those_who_have_a_group_now_and_then(new_world: Maker) -> None:
+    """Who is an administrator by the hour does not put the second factor off for ever."""
+    world = new_world(factors={"required": "groups", "groups": ["x.admins"], "grace_days": 7})
+    account = world.person()
+    for _ in range(2):
+        world.identity.give_group(
+            account, "x.admins", by=None, expires=world.clock.now() + timedelta(hours=1)
+        )
+        world.sign_in()
+        world.go_on(days=3)
+        assert world.sign_in().enrol_by is None
+    world.go_on(days=2)
+    world.identity.give_group(account, "x.admins", by=None, expires=world.clock.now() + timedelta(hours=1))
+    outcome = world.identity.sign_in.password("marie", GOOD, client())
+    assert isinstance(outcome, Step)
+    assert outcome.kind is TicketKind.ENROL
+
+
+@pytest.mark.parametrize("grace", [0, 7])
+def test_session_of_one_factor_ends_where_a_group_asks_for_two(new_world: Maker, grace: int) -> None:
+    """A group given while a session is open: after the grace, which begins with it, one signs in anew."""
+    world = new_world(factors={"required": "groups", "groups": ["x.admins"], "grace_days": grace})
+    account, other = world.person(), world.person("paul")
+    token, its = world.sign_in().token, world.sign_in("paul").token
+    session = world.identity.sign_in.session
+    assert session(token) is not None
+    world.identity.give_group(account, "x.admins", by=None)
+    assert (session(token) is not None) is (grace > 0)
+    if grace:
+        world.go_on(days=7)
+        token = world.sign_in("paul").token
+        outcome = world.identity.sign_in.password("marie", GOOD, client())
+        assert isinstance(outcome, Step)
+        return
+    assert session(its) is not None
+    world.totp(other)
+    world.identity.give_group(other, "x.admins", by=None)
+    assert session(its) is not None
+    world.identity.take_group(account, "x.admins", by=None)
+    assert session(token) is not None

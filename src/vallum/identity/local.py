@@ -127,7 +127,7 @@ class LocalAuthenticator:
     def _judge(self, account: Account) -> Verdict:
         identity = self._identity
         now = identity.base.now()
-        stands, _ = identity.sign_in.need(account, now)
+        stands = identity.sign_in.standing(account, now)
         if stands is Need.SHOW:
             return Verdict.refused(Refusal.KEY_NEEDED)
         if stands is Need.ENROL:

@@ -2,7 +2,8 @@
 
 The browser holds a token of 256 bits, the database its digest. Every request asks the database, so that
 a session ended here has ended everywhere.
-Invariant: a session exists only after every factor that is needed was shown (ASVS 7.2.4, 7.3.1, 7.3.2).
+Invariant: a session exists only after every factor that is needed was shown (ASVS 7.2.4, 7.3.1, 7.3.2); where
+more is needed later, `SignIn.session` finds none.
 Invariant: one look-up by primary key and one join; the time of last use is written once a minute.
 """
 

@@ -25,8 +25,19 @@ from vallum.identity.factors import Factors, Need
 from vallum.identity.keys.keys import Keys
 from vallum.identity.passwords import Hasher, Passwords
 from vallum.identity.passwords.passwords import decoy
+from vallum.identity.sessions import Session
 from vallum.identity.sso.join import password_provider
-from vallum.identity.steps import PASSKEY, PASSWORD, Origin, Outcome, Refused, SignedIn, Step, Steps
+from vallum.identity.steps import (
+    PASSKEY,
+    PASSWORD,
+    Origin,
+    Outcome,
+    Refused,
+    SignedIn,
+    Step,
+    Steps,
+    shows_second,
+)
 from vallum.identity.tickets import TicketKind
 from vallum.identity.tokens import new_token
 
@@ -270,6 +281,24 @@ class SignIn:
             raise FactorRefused("no second factor was added yet", fix="add an authenticator app or a passkey")
         # Enrolling has shown it.
         return self._steps.next(TicketKind.ENROL, ticket, held, account, "mfa", client, device)
+
+    # After step 5
+
+    def session(self, token: str) -> Session | None:
+        """The session of a token, as `Sessions.check`; none where it is of one factor and two are needed.
+
+        A group that asks for a second factor may be given while a session is open: then one signs in anew.
+        """
+        base, now = self._base, self._base.now()
+        session = base.sessions.check(token, now)
+        if session is None or shows_second(session.methods) or base.settings.factors.required == "optional":
+            return session
+        stands = self.standing(base.accounts.get(session.account_id), now)
+        return None if stands is Need.ENROL else session
+
+    def standing(self, account: Account, now: datetime) -> Need:
+        """How it stands with somebody who uses one factor alone: a grace begins with that."""
+        return self._steps.standing(account, now)
 
     def need(self, account: Account, now: datetime) -> tuple[Need, datetime | None]:
         """How it stands with an account's second factor, and the end of its grace."""

@@ -7,7 +7,7 @@ ended by it, or after, and is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
@@ -23,7 +23,7 @@ from vallum.identity.passwords import Passwords
 from vallum.identity.store import Connection
 from vallum.identity.tickets import Ticket, TicketKind
 
-__all__ = ["PASSKEY", "PASSWORD", "Origin", "Outcome", "Refused", "SignedIn", "Step", "Steps"]
+__all__ = ["PASSKEY", "PASSWORD", "Origin", "Outcome", "Refused", "SignedIn", "Step", "Steps", "shows_second"]
 
 PASSWORD: Final = "pwd"  # noqa: S105 - the name of a method
 PASSKEY: Final = "passkey"
@@ -91,6 +91,11 @@ class Refused:
 Outcome: TypeAlias = SignedIn | Step | Refused
 
 
+def shows_second(methods: Iterable[str]) -> bool:
+    """Whether a second factor is among what was shown."""
+    return not _SECOND.isdisjoint(methods)
+
+
 class Steps:
     """The way from a credential that was right to a session. Safe to be shared by threads."""
 
@@ -143,7 +148,7 @@ class Steps:
     ) -> Outcome:
         """A session, or a ticket for what is missing before there can be one. `origin`: who else vouches."""
         base, now = self._base, self._base.now()
-        shown = bool(_SECOND & set(methods))
+        shown = shows_second(methods)
         stands, deadline = self.need(account, now)
         if stands is Need.SHOW and not shown:
             return self._wait(TicketKind.FACTOR, account, methods, replaces, origin)
@@ -167,6 +172,16 @@ class Steps:
             deadline=account.factor_deadline,
             now=now,
         )
+
+    def standing(self, account: Account, now: datetime) -> Need:
+        """How it stands with somebody who has shown one factor and uses it: a grace begins with that."""
+        stands, deadline = self.need(account, now)
+        if stands is Need.GRACE and account.factor_deadline is None:
+            self._base.store.rows(
+                "UPDATE vallum.account SET factor_deadline = %s WHERE id = %s AND factor_deadline IS NULL",
+                (deadline, account.id),
+            )
+        return stands
 
     def _wait(
         self,
@@ -202,7 +217,9 @@ class Steps:
         base, now = self._base, self._base.now()
         # The row is held: a deactivation at this moment comes before, and is seen, or after, and ends it.
         row = connection.execute(
-            b"UPDATE vallum.account SET last_sign_in = %s, factor_deadline = %s WHERE id = %s AND active"
+            # A grace is had once: also by those who have a group that asks for a factor now and then.
+            b"UPDATE vallum.account SET last_sign_in = %s, factor_deadline = coalesce(factor_deadline, %s)"
+            b" WHERE id = %s AND active"
             b" AND password_hash IS NOT DISTINCT FROM %s RETURNING id",
             (now, deadline, account.id, account.password_hash),
         ).fetchone()

@@ -76,7 +76,7 @@ class Page:
         self._form = request.cookie(_FORM) or ""
         self.set_cookies: list[str] = []
         self.session: Session | None = (
-            identity.base.sessions.check(self.cookies.session, self.now) if self.cookies.session else None
+            identity.sign_in.session(self.cookies.session) if self.cookies.session else None
         )
 
     @cached_property

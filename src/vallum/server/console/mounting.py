@@ -103,7 +103,7 @@ def viewer_in(identity: Identity, service: Service) -> Callable[[AnyRequest], Vi
 
     def viewer_of(request: AnyRequest) -> Viewer | None:
         token = read(request.headers.get("cookie", "")).session
-        session = identity.base.sessions.check(token, identity.base.now()) if token else None
+        session = identity.sign_in.session(token) if token else None
         exchange: Any = request.scope.get("vallum")
         address = exchange.address if exchange is not None else ""
         if token is None or session is None or not service.admits_account(session.account_id, address):
