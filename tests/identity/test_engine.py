@@ -85,6 +85,50 @@ def test_nobody_is_let_in_where_no_helper_can_be_started(
         apart.verify(kept, GOOD)
 
 
+@pytest.mark.parametrize("said", ["true", "[0, true]", '{"n": 1}', "no JSON"])
+def test_answer_to_another_question_is_none(
+    apart: Hasher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str
+) -> None:
+    """A line that was not asked for now lets nobody in: every answer names the request it is of."""
+    kept = apart.hash(GOOD)
+    script = tmp_path / "helper.py"
+    script.write_text(f"import sys\nfor line in sys.stdin: print({said!r}, flush=True)\n")
+    monkeypatch.setattr("vallum.identity.passwords.engine._SCRIPT", script)
+    for helper in _helpers():
+        os.kill(helper.pid, signal.SIGKILL)
+        psutil.wait_procs([helper], timeout=30)
+    with pytest.raises(HashingFailed):
+        apart.verify(kept, "wrong")
+    monkeypatch.undo()
+    assert apart.verify(kept, GOOD).right
+
+
+@pytest.mark.slow
+def test_helper_that_is_stuck_is_replaced(apart: Hasher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for it gets an answer from another one, and the right one."""
+    kept = apart.hash(GOOD)
+    stuck = _helpers()
+    for helper in stuck:
+        helper.suspend()
+    monkeypatch.setattr("vallum.identity.passwords.engine._LONGEST", 8.0)
+    assert not apart.verify(kept, "wrong").right
+    assert apart.verify(kept, GOOD).right
+    assert any(not helper.is_running() for helper in stuck)
+
+
+def test_machine_that_starts_no_process_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said as a failure to hash, which pages answer with 503."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr("vallum.identity.passwords.engine.subprocess.Popen", refused)
+    engine = Apart()
+    with pytest.raises(HashingFailed):
+        engine.perform({"act": "hash", "secret": "", "cost": {}})
+    engine.close()
+
+
 def test_helpers_know_no_secret_step_back_and_end_with_their_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the environment nor the arguments of a helper hold anything of the installation."""
     monkeypatch.setenv("VALLUM_SECRET", "a-canary-of-the-environment")

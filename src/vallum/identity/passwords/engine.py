@@ -2,8 +2,9 @@
 
 A command hashes once and needs no process for it. A server is shared: a thread that steps back holds the
 interpreter's lock while it waits for a core, and everybody waits with it; so its hashes are computed apart.
-Invariant: each thread that hashes has a helper of its own; one that has died is replaced, and what it was
-asked is asked once more.
+Invariant: each thread that hashes has a helper of its own; one that has died, is stuck, or answers something
+else is replaced, and what it was asked is asked once more.
+Invariant: an answer names the request it is of; a line that names another is none.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import selectors
 import subprocess
 import sys
 import threading
 from base64 import b64decode, b64encode
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -27,6 +30,8 @@ __all__ = ["Apart", "Engine", "HashingFailed", "Here"]
 
 _SCRIPT: Final = Path(helper.__file__)
 _LIBRARIES: Final = Path(argon2.__file__).parent.parent
+# Seconds until a helper counts as stuck: many times what a hash takes on a machine where all others go first.
+_LONGEST: Final = 60.0
 
 
 class HashingFailed(VallumError):
@@ -74,17 +79,24 @@ class Apart:
         self._own = threading.local()
         self._all: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
+        self._numbers = count(1)
 
     def perform(self, request: dict[str, Any]) -> Any:
         """The answer; of a new helper where the old one has died.
 
         Raises: HashingFailed.
         """
-        line = json.dumps(request).encode() + b"\n"
         for _ in range(2):
-            answer = self._asked(self._helper(), line)
-            if answer:
-                return json.loads(answer)
+            number = next(self._numbers)
+            line = json.dumps({**request, "number": number}).encode() + b"\n"
+            try:
+                helper = self._helper()
+            except OSError:
+                # No process, no memory or no files are left: the next moment may have some.
+                continue
+            answer = self._asked(helper, line, number)
+            if answer is not None:
+                return answer[1]
         raise HashingFailed(
             "passwords cannot be hashed just now", fix="try again; then ask whoever runs Vallum"
         )
@@ -119,21 +131,19 @@ class Apart:
         return made
 
     @staticmethod
-    def _asked(process: subprocess.Popen[bytes], line: bytes) -> bytes:
-        """The answer; nothing where there is none, and then the helper is ended."""
-        if process.stdin is None or process.stdout is None:
-            return b""
+    def _asked(process: subprocess.Popen[bytes], line: bytes, number: int) -> tuple[int, Any] | None:
+        """The request's number and its answer; None where there is none, and then the helper is ended."""
+        answer: Any = None
         try:
-            process.stdin.write(line)
-            process.stdin.flush()
-            answer = process.stdout.readline()
-        except OSError:
-            answer = b""
-        if not answer.endswith(b"\n"):
-            process.kill()
-            process.wait()
-            return b""
-        return answer
+            answer = _exchanged(process, line)
+        except (OSError, ValueError):
+            pass
+        finally:
+            # Also where something else is raised: an answer that comes late would be taken for another's.
+            if not _is_of(answer, number):
+                process.kill()
+                process.wait()
+        return (number, answer[1]) if _is_of(answer, number) else None
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> None:
@@ -142,6 +152,22 @@ class Apart:
                 with contextlib.suppress(OSError):
                     pipe.close()
         process.wait()
+
+
+def _exchanged(process: subprocess.Popen[bytes], line: bytes) -> Any:
+    """What comes back for a line within the time there is. Raises: OSError, ValueError."""
+    if process.stdin is None or process.stdout is None:
+        return None
+    process.stdin.write(line)
+    process.stdin.flush()
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(process.stdout, selectors.EVENT_READ)
+        # An answer is shorter than what a pipe takes at once: where some of it is there, all is.
+        return json.loads(process.stdout.readline()) if waiting.select(_LONGEST) else None
+
+
+def _is_of(answer: Any, number: int) -> bool:
+    return isinstance(answer, list) and len(answer) == 2 and answer[0] == number
 
 
 def encoded(secret: bytes) -> str:

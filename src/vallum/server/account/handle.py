@@ -15,6 +15,7 @@ import psycopg
 
 from vallum.identity.errors import FactorRefused, FreshSignInNeeded, LinkRefused, NotPermitted, UnknownAccount
 from vallum.identity.passwords import Busy
+from vallum.identity.passwords.engine import HashingFailed
 from vallum.kernel import ConnectionFailed, VallumError
 from vallum.server.account import (
     administration,
@@ -53,6 +54,7 @@ _STATUS: Final[dict[type[VallumError], HTTPStatus]] = {
     UnknownAccount: HTTPStatus.NOT_FOUND,
     LinkRefused: HTTPStatus.GONE,
     Busy: HTTPStatus.SERVICE_UNAVAILABLE,
+    HashingFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     ConnectionFailed: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
