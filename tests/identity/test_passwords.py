@@ -499,3 +499,17 @@ def test_account_that_signs_in_elsewhere_has_no_password(world: World) -> None:
     outcome = world.identity.sign_in.password("marie", GOOD, client())
     assert isinstance(outcome, Refused)
     assert outcome.reason is Refusal.WRONG
+
+
+@pytest.mark.asvs("6.3.8")
+@pytest.mark.parametrize("login", ["marie", "nobody", "shut"])
+def test_link_that_is_asked_for_is_recorded_whoever_is_named(world: World, login: str) -> None:
+    """Within the same time, so that it tells nothing; as an act of nobody, for whoever asks is not known."""
+    known = world.person()
+    shut = world.person("shut")
+    world.identity.deactivate(shut, by=None)
+    before = len(world.kinds())
+    world.identity.passwords.start_reset(login, client())
+    [event] = world.events[before:]
+    assert (event.kind, event.by, event.facts["sent"]) == ("password.link-asked", "", login == "marie")
+    assert event.account_id == {"marie": known.id, "shut": shut.id}.get(login)

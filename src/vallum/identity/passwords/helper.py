@@ -1,9 +1,9 @@
 """A process that does nothing but hash, so that whoever asked for it can be shared by others meanwhile.
 
 Started by `engine` as a script: it imports nothing of Vallum. One request a line on its input, one answer a
-line on its output, which names the request's number; in JSON, bytes in base64. It ends with its input. What it is
-given are passwords under a pepper (and, of imported hashes, passwords), from a pipe that nobody else has; it keeps
-and writes nothing.
+line on its output, which names the request's number; in JSON, bytes in base64. It ends with its input. What
+it is given are passwords under a pepper (and, of imported hashes, passwords), from a pipe that nobody else
+has; it keeps and writes nothing.
 
 It lets every other process go first: a thread that did so would hold the interpreter's lock while it waits.
 That takes three things of Linux. A low priority counts among the processes of one session only, where the

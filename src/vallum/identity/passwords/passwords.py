@@ -122,7 +122,9 @@ class Passwords:
             and bool(account.email)
             and reservation.is_open
         )
-        self._send(account if wanted else None, TicketKind.RESET, client, by="")
+        self._send(account if wanted else None, TicketKind.RESET)
+        # Whoever asked is nobody yet, and it is recorded whether or not there is such an account.
+        base.record("password.link-asked", account.id if account else None, client=client, sent=bool(wanted))
 
     def send_link(self, account: Account, *, by: str, client: Client | None = None) -> None:
         """An administrator starts a reset, or invites: a link to the account's own address.
@@ -136,7 +138,8 @@ class Passwords:
                 fix="give one, or run `vallum user link` on the server and hand the link over",
             )
         kind = TicketKind.RESET if account.password_hash else TicketKind.INVITE
-        self._send(account, kind, client, by=by)
+        self._send(account, kind)
+        self._base.record("password.link-sent", account, client=client, by=by)
 
     def make_link(self, account: Account, *, by: str) -> str:
         """A link for whoever runs the server to hand over: the same as in a mail.
@@ -247,7 +250,7 @@ class Passwords:
             (account.id, account.id, max(0, self.policy.history - 1)),
         )
 
-    def _send(self, account: Account | None, kind: TicketKind, client: Client | None, *, by: str) -> None:
+    def _send(self, account: Account | None, kind: TicketKind) -> None:
         """Make a link and put it into the outbox; for nobody, do as much and send nothing."""
         base, now = self._base, self._base.now()
         lifetime = self._lifetime(kind)
@@ -261,8 +264,6 @@ class Passwords:
                 base.mail(connection, "reset", base.notices.reset(account, token, lifetime))
             else:
                 base.mail(connection, "invitation", base.notices.invitation(account, token, lifetime))
-        if account is not None:
-            base.record("password.link-sent", account, client=client, by=by)
 
     def _lifetime(self, kind: TicketKind) -> timedelta:
         settings = self._base.settings.passwords
