@@ -49,6 +49,22 @@ def test_link_is_printed_once_for_whoever_runs_the_server() -> None:
 
 
 @pytest.mark.usefixtures("vallum")
+@pytest.mark.parametrize("host", ["", "mail.example.com"])
+def test_link_that_cannot_be_sent_is_not_said_to_be_on_its_way(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """Without a mail server it waits, and the way to hand it over is told."""
+    settings = f'url = "https://vallum.example"\nmail = {{host = "{host}"}}'
+    monkeypatch.setenv("VALLUM_IDENTITY", settings)
+    told = [_ok("user", "create", "marie", "--email", "m@example.com"), _ok("user", "reset", "marie")]
+    for one in told:
+        words = " ".join(one.out.split())
+        assert ("is on its way to m@example.com" in words) is bool(host)
+        assert ("vallum user link marie" in words) is not bool(host)
+    assert "way" not in _ok("user", "create", "glass", "--break-glass").out
+
+
+@pytest.mark.usefixtures("vallum")
 def test_key_is_made_listed_rotated_and_revoked() -> None:
     """Its text on standard output, once; never in the list."""
     _ok("user", "create", "sync", "--service", "--user-id", "31")

@@ -122,7 +122,9 @@ def create(
             kind="service" if service else "person",
             break_glass=break_glass,
         )
-    _tell(shell, account.as_dict(), f"✔ account {account.id} `{account.login}`")
+        invited = account.email and account.kind == "person"
+        said = f"; {identity.base.notices.on_its_way(account, 'an invitation')}" if invited else ""
+    _tell(shell, account.as_dict(), f"✔ account {account.id} `{account.login}`{said}")
 
 
 @app.command(epilog=examples("vallum user change marie --email marie@example.org"))
@@ -153,10 +155,11 @@ def reset(shell: Shell, login: Login) -> None:
     with opened(shell) as identity:
         account = account_of(identity, login)
         identity.start_reset(account, by=None)
+        said = identity.base.notices.on_its_way(account, "a link")
     _tell(
         shell,
         {"login": account.login, "sent_to": account.email},
-        f"✔ a link is on its way to {account.email}",
+        f"✔ {said}",
     )
 
 

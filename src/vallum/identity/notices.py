@@ -21,10 +21,20 @@ class Notices:
     def __init__(self, settings: IdentitySettings) -> None:
         self._name = settings.name
         self._url = settings.url.rstrip("/")
+        self._sends = bool(settings.mail.host)
 
     def link(self, path: str, token: str) -> str:
         """A link to a page; its token stands behind the `#`, which browsers send to nobody."""
         return f"{self._url}/{path}#{token}"
+
+    def on_its_way(self, account: Account, what: str) -> str:
+        """What is said of a link to whoever has sent it: without a mail server it waits, and there is a way."""
+        if self._sends:
+            return f"{what} is on its way to {account.email}"
+        return (
+            f"{what} waits for a mail server, of which there is none (`host` in [identity.mail]); on the server, "
+            f"`vallum user link {account.login}` prints one to hand over"
+        )
 
     def reset(self, account: Account, token: str, lifetime: timedelta) -> Message:
         """A link to choose a new password."""

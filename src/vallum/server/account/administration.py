@@ -113,7 +113,7 @@ def user(
     base, found = page.identity.base, page.identity.base.accounts.get(which)
     made = page.query.get("made") == "1"
     if made and not said:
-        invited = f" An invitation is on its way to {found.email}." if found.email else ""
+        invited = f" {base.notices.on_its_way(found, 'An invitation')}." if found.email else ""
         said = f"The account is made.{invited}"
     stands, deadline = page.identity.sign_in.need(found, page.now)
     return page.show(
@@ -186,7 +186,7 @@ def _end_session(page: Page, found: Account, form: Mapping[str, str], by: Accoun
 
 def _reset(page: Page, found: Account, _: Mapping[str, str], by: Account) -> str:
     page.identity.start_reset(found, by=by)
-    return f"A link is on its way to {found.email}."
+    return f"{page.identity.base.notices.on_its_way(found, 'A link')}."
 
 
 def _give(page: Page, found: Account, form: Mapping[str, str], by: Account) -> str:
