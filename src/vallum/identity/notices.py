@@ -28,12 +28,12 @@ class Notices:
         return f"{self._url}/{path}#{token}"
 
     def on_its_way(self, account: Account, what: str) -> str:
-        """What is said of a link to whoever has sent it: without a mail server it waits, and there is a way."""
+        """What is said of a link to whoever has sent it: without a mail server it waits."""
         if self._sends:
             return f"{what} is on its way to {account.email}"
         return (
-            f"{what} waits for a mail server, of which there is none (`host` in [identity.mail]); on the server, "
-            f"`vallum user link {account.login}` prints one to hand over"
+            f"{what} waits for a mail server, of which there is none (`host` in [identity.mail]);"
+            f" on the server, `vallum user link {account.login}` prints one to hand over"
         )
 
     def reset(self, account: Account, token: str, lifetime: timedelta) -> Message:
