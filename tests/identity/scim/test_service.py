@@ -14,7 +14,7 @@ from vallum.identity.scim.http import Request, Response, ScimHttp
 from vallum.identity.scim.models import BULK_LIMIT
 from vallum.identity.scim.tokens import TokenRefused, authenticate, make, revoke, tokens
 from vallum.identity.sso.errors import NoSuchProvider
-from vallum.identity.sso.store import Link, find_link, link
+from vallum.identity.sso.store import Link, find_link, forget_provider, link
 
 BULK = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 
@@ -552,6 +552,34 @@ def test_directory_that_is_switched_off_changes_nothing(corp: Directory, world: 
     world.provider(kind="scim", id="corp", label="Corp", enabled=False)
     assert corp.patch(f"/Users/{person['id']}", *LEAVING["okta"]).status == 403
     assert corp.account("marie")[1]
+
+
+def test_removing_the_provider_ends_its_tokens_and_orphans_nobody(corp: Directory, world: Any) -> None:
+    """Nothing it said is left, also for a namesake; another one takes the accounts over once told to."""
+    person = corp.add("marie", externalId="e-1")
+    corp.group("Sales", person["id"])
+    account = open_session(corp, "marie")
+    with corp.store.transaction() as tx:
+        token = make(tx, "corp", corp.clock.now(), days=10)
+        assert corp.accounts.groups(tx, account, "corp")
+    with corp.store.transaction() as tx:
+        forget_provider(tx, corp.accounts, "corp")
+    assert authenticate(corp.store, token, corp.clock.now()) is None
+    assert corp.ask("GET", f"/Users/{person['id']}").status == 403
+    with corp.store.transaction() as tx:
+        assert not corp.accounts.groups(tx, account, "corp")
+    for table in ("token", "user", "group", "member", "external"):
+        assert corp.store.rows(f"SELECT count(*) FROM vallum.scim_{table}") == [(0,)]
+    world.provider(kind="scim", id="corp", label="Corp")
+    assert authenticate(corp.store, token, corp.clock.now()) is None
+    said = {"schemas": [USER], "userName": "marie", "externalId": "e-1"}
+    assert corp.ask("POST", "/Users", said).status == 409
+    world.provider(kind="scim", id="next", label="Next", adopt="login")
+    following = Directory(world.store, world.accounts, world.clock, "next")
+    again = following.add("marie", externalId="other-7")
+    assert following.account("marie") == (account, True)
+    following.patch(f"/Users/{again['id']}", *LEAVING["okta"])
+    assert following.account("marie") == (account, False)
 
 
 def test_service_describes_itself(corp: Directory) -> None:
