@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -15,6 +15,7 @@ from vallum.identity.scim.models import BULK_LIMIT
 from vallum.identity.scim.tokens import TokenRefused, authenticate, make, revoke, tokens
 from vallum.identity.sso.errors import NoSuchProvider
 from vallum.identity.sso.store import Link, find_link, forget_provider, link
+from vallum.postgres import connect, migrations
 
 BULK = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 
@@ -580,6 +581,23 @@ def test_removing_the_provider_ends_its_tokens_and_orphans_nobody(corp: Director
     assert following.account("marie") == (account, True)
     following.patch(f"/Users/{again['id']}", *LEAVING["okta"])
     assert following.account("marie") == (account, False)
+
+
+def test_upgrade_drops_what_removed_providers_have_left(pg_dsn: str) -> None:
+    """A token of one that is gone is nobody's, also for a provider of the same id made later."""
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+    with connect(pg_dsn, readonly=False, autocommit=True) as connection:
+        migrations._run(connection, "sso", "0006")
+        connection.execute(
+            b"INSERT INTO vallum.scim_token (provider_id, prefix, digest, created, expires)"
+            b" VALUES ('gone', 'vscim_0', sha256('a'), %s, %s)",
+            (now, now + timedelta(days=1)),
+        )
+        connection.execute(b"INSERT INTO vallum.scim_external VALUES ('gone', 'e-1', 1)")
+        migrations.migrate(connection, "sso")
+        assert tokens(connection) == []
+        assert connection.execute(b"SELECT FROM vallum.scim_external").fetchall() == []
+        migrations.unmigrate(connection, "sso")
 
 
 def test_service_describes_itself(corp: Directory) -> None:
