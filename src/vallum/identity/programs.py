@@ -34,7 +34,9 @@ _LIST: Final = (
     f"SELECT p.id, p.account_id, a.login, p.created, p.used, host(p.address), p.user_agent {_OWN}"
     " ORDER BY p.used DESC, p.id DESC LIMIT %(most)s"
 )
-_END: Final = f"DELETE FROM vallum.rpc_session WHERE id = (SELECT p.id {_OWN} AND p.id = %(id)s) RETURNING id"
+_END: Final = (
+    f"DELETE FROM vallum.rpc_session WHERE token = (SELECT p.token {_OWN} AND p.id = %(id)s) RETURNING id"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
