@@ -41,6 +41,29 @@ def test_account_is_made_shown_changed_and_shut() -> None:
 
 
 @pytest.mark.usefixtures("vallum")
+def test_sessions_of_programs_are_shown_and_ended(pg_dsn: str) -> None:
+    """In the same table as those of browsers, and in JSON."""
+    from vallum.identity import Client
+    from vallum.kernel import SystemClock
+    from vallum.postgres import Database, connect
+    from vallum.postgres.migrations import migrate
+    from vallum.server.sessions import Sessions
+
+    _ok("user", "create", "marie", "--user-id", "3")
+    assert _ok("user", "show", "marie", "--json").json["sessions"] == []
+    with connect(pg_dsn, readonly=False, autocommit=True) as connection:
+        migrate(connection, "server")
+    with Database(pg_dsn, readonly=False) as store:
+        sessions = Sessions(store, SystemClock(), lambda _: b"as it was")
+        token = sessions.open(3, Client(address="192.0.2.7", user_agent="nightly"))
+        [one] = _ok("user", "show", "marie", "--json").json["sessions"]
+        assert (one["kind"], one["address"], one["user_agent"]) == ("program", "192.0.2.7", "nightly")
+        assert "program" in _ok("user", "show", "marie").out
+        assert _ok("user", "end-sessions", "marie", "--json").json == {"sessions_ended": 1}
+        assert sessions.user_of(token) is None
+
+
+@pytest.mark.usefixtures("vallum")
 def test_link_is_printed_once_for_whoever_runs_the_server() -> None:
     """Where there is no mail, it is handed over in person."""
     _ok("user", "create", "marie")

@@ -161,6 +161,8 @@ def test_directory_gets_a_token_shown_once() -> None:
     ok("scim", "revoke", token)
     assert ok("scim", "tokens") == []
     assert run("scim", "token", "corp").out.startswith("vscim_")
+    ok("sso", "remove", "corp", "--yes")
+    assert ok("scim", "tokens") == []
 
 
 def test_keys_of_saml_are_made_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

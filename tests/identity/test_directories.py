@@ -209,6 +209,36 @@ def test_directory_sets_its_groups(world: World) -> None:
     assert world.kinds().count("group.taken") == 2
 
 
+def test_source_that_is_forgotten_leaves_neither_sessions_nor_groups(world: World) -> None:
+    """What others gave stays, and so does the account; each group that is taken is told."""
+    port = _port(world)
+    account = world.person(groups=())
+    world.identity.give_group(account, "by.hand", by=None)
+    with world.store.transaction() as tx:
+        port.set_groups(tx, account.id, frozenset({"a.b", "c.d"}), "corp")
+        port.set_groups(tx, account.id, frozenset({"a.b"}), "other")
+        for provider in ("corp", None):
+            world.identity.base.sessions.start(
+                tx, account.id, client(), ("pwd",), world.clock.now(), provider=provider
+            )
+        world.events.clear()
+        port.forget(tx, "corp", "gone")
+        told = [*world.events]
+        for name in ("direct", "request"):
+            port.forget(tx, name, "a namesake of what people gave")
+    base = world.identity.base
+    held = {(one.group, one.source) for one in base.memberships.of(account.id, world.clock.now())}
+    assert held == {("by.hand", "direct"), ("a.b", "other")}
+    assert [one.provider for one in base.sessions.of(account.id, world.clock.now())] == [None]
+    seen = [(event.kind, event.facts.get("group"), event.facts.get("sessions")) for event in told]
+    assert seen == [
+        ("session.all-ended", None, 1),
+        ("group.taken", "a.b", None),
+        ("group.taken", "c.d", None),
+    ]
+    assert base.accounts.get(account.id).active
+
+
 def test_source_ends_the_sessions_it_began_and_the_steps_too(world: World) -> None:
     """One by its name there, all of the source, or all."""
     port, account = _port(world), world.person()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 import pytest
 
@@ -23,6 +25,61 @@ def test_password_is_hashed_once_and_asked_about_each_time(
     for _ in range(3):
         verdict = calls.password("Marie", GOOD, client())
         assert (verdict.user_id, verdict.remember) == (3, 0.0)
+
+
+def test_password_shown_again_with_the_users_id_costs_one_statement(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sends both with every call is looked at once a call, and never hashed again."""
+    world.person(user_id=3)
+    calls = LocalAuthenticator(world.identity)
+    assert calls.again(3, GOOD) is None
+    assert calls.password("Marie", GOOD, client()).user_id == 3
+    monkeypatch.setattr(world.identity.hasher, "verify", None)
+    asked: list[str] = []
+    rows = world.store.rows
+
+    def counted(statement: str, params: Any = None) -> list[Any]:
+        asked.append(statement)
+        return rows(statement, params)
+
+    monkeypatch.setattr(world.store, "rows", counted)
+    found = calls.again(3, GOOD)
+    assert found is not None
+    assert (found.user_id, len(asked)) == (3, 1)
+    for user, password in ((3, "wrong-horse-battery"), (4, GOOD), (3, "")):
+        assert calls.again(user, password) is None
+
+
+@pytest.mark.parametrize(
+    "end", ["deactivate", "password", "elsewhere", "factor", "tied", "renamed", "minute"]
+)
+def test_password_shown_again_is_asked_about_anew_once_something_has_changed(world: World, end: str) -> None:
+    """Whatever has changed, and after a minute: then the name counts as it is now."""
+    account = world.person(user_id=3)
+    calls = LocalAuthenticator(world.identity)
+    assert calls.password("marie", GOOD, client()).accepted
+    assert calls.again(3, GOOD) is not None
+    if end == "deactivate":
+        world.identity.deactivate(account, by=None)
+    elif end == "password":
+        world.identity.passwords.replace(account, "another-horse-staple", client())
+    elif end == "elsewhere":
+        world.identity.base.accounts.change(account.id, local_password=False)
+    elif end == "factor":
+        world.totp(account)
+    elif end == "tied":
+        world.identity.change_account(account, by=None, user_id=5)
+    elif end == "renamed":
+        world.store.rows(
+            "UPDATE vallum.account SET login_key = 'maria' WHERE login_key = 'marie' RETURNING id"
+        )
+    else:
+        world.go_on(seconds=61)
+    assert calls.again(3, GOOD) is None
+    if end == "renamed":
+        assert calls.password("maria", GOOD, client()).accepted
+        assert calls.again(3, GOOD) is not None
 
 
 @pytest.mark.parametrize("end", ["deactivate", "password", "elsewhere"])

@@ -43,7 +43,7 @@ def test_administrators_word_ends_sessions_of_programs_too(world: World, how: st
         migrate(connection, "server")
     account, other = world.person(user_id=3), world.person("paul", user_id=4)
     sessions = Sessions(world.store, world.clock, LocalAuthenticator(world.identity).mark)
-    hers, his = sessions.open(3), sessions.open(4)
+    hers, his = sessions.open(3, client()), sessions.open(4, client())
     assert (sessions.user_of(hers), sessions.user_of(his)) == (3, 4)
     if how == "one":
         world.identity.end_sessions(account, by=None)

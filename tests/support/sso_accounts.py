@@ -116,6 +116,11 @@ class PlainAccounts:
     def end_provider_session(self, tx: Transaction, source: str, sid: str, why: str) -> int:
         return tx.execute("DELETE FROM plain_session WHERE source = %s AND sid = %s", (source, sid)).rowcount
 
+    def forget(self, tx: Transaction, source: str, why: str) -> None:
+        """What it has given is taken."""
+        tx.execute("DELETE FROM plain_session WHERE source = %s", (source,))
+        tx.execute("DELETE FROM plain_group WHERE source = %s", (source,))
+
     def record(self, tx: Transaction, event: str, account_id: int | None, details: dict[str, str]) -> None:
         tx.execute(
             "INSERT INTO plain_event (name, account_id, details) VALUES (%s, %s, %s)",

@@ -100,13 +100,13 @@ def check(shell: Shell, id: Id) -> int:
 @app.command(epilog=examples("vallum sso remove entra --yes"))
 @command
 def remove(shell: Shell, id: Id, yes: Yes = False) -> None:
-    """Forget a provider and who is who there; its accounts stay, without a way in by it."""
+    """Forget a provider, who is who there, and all it gave; its accounts stay, without a way in by it."""
     from vallum.identity.sso.store import forget_provider
 
     with sign_on(shell) as world:
-        ask(shell, f"Forget the provider {id} and its links?", yes=yes)
+        ask(shell, f"Forget the provider {id}, its links, sessions, groups and tokens?", yes=yes)
         with world.store.transaction() as tx:
-            forget_provider(tx, id)
+            forget_provider(tx, world.accounts, id)
             world.accounts.record(tx, "sso.provider-removed", None, {"provider": id})
     done(shell, {"removed": id})
 

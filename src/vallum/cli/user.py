@@ -62,7 +62,7 @@ def show(shell: Shell, login: Login) -> None:
             "groups": [membership.as_dict() for membership in base.memberships.of(account.id, now)],
             "factors": [factor.as_dict() for factor in identity.factors.of(account.id)],
             "recovery_codes": identity.factors.recovery_left(account.id),
-            "sessions": [session.as_dict() for session in base.sessions.of(account.id, now)],
+            "sessions": [session.as_dict() for session in base.signed_in(account.id)],
             "devices": [device.as_dict() for device in base.devices.of(account.id, now)],
             "keys": [key.as_dict() for key in identity.keys.some(account.id)],
         }
@@ -82,7 +82,7 @@ def show(shell: Shell, login: Login) -> None:
 _PARTS = {
     "groups": ("group", "source", "granted_by", "expires"),
     "factors": ("id", "kind", "name", "created", "used"),
-    "sessions": ("id", "created", "seen", "expires", "methods", "address", "user_agent"),
+    "sessions": ("kind", "id", "created", "seen", "expires", "methods", "address", "user_agent"),
     "devices": ("id", "created", "seen", "address", "user_agent"),
     "keys": ("id", "name", "prefix", "models", "operations", "expires", "revoked"),
 }

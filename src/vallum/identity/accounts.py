@@ -25,9 +25,10 @@ from vallum.identity.account import (
     login_key,
 )
 from vallum.identity.errors import AccountTaken, UnknownAccount
+from vallum.identity.programs import end_of_programs
 from vallum.identity.store import Connection, Store, one
 
-__all__ = ["ADMINISTRATOR", "Account", "Accounts", "Kind", "end_all", "end_of_programs", "login_key"]
+__all__ = ["ADMINISTRATOR", "Account", "Accounts", "Kind", "end_all", "login_key"]
 
 ADMINISTRATOR: Final = "administrator"
 
@@ -237,21 +238,10 @@ def end_all(
         b"DELETE FROM vallum.session WHERE account_id = %s AND digest IS DISTINCT FROM %s", (account_id, keep)
     ).rowcount
     connection.execute(b"DELETE FROM vallum.ticket WHERE account_id = %s", (account_id,))
-    end_of_programs(connection, account_id)
+    ended += end_of_programs(connection, account_id)
     if devices:
         connection.execute(b"DELETE FROM vallum.device WHERE account_id = %s", (account_id,))
     return ended
-
-
-def end_of_programs(connection: Connection, account_id: int | None = None) -> None:
-    """End RPC clients' sessions of an account's user, or of everyone: the server's, where it has any."""
-    [(kept,)] = connection.execute(b"SELECT to_regclass('vallum.rpc_session') IS NOT NULL").fetchall()
-    if kept:
-        connection.execute(
-            b"DELETE FROM vallum.rpc_session WHERE %(id)s::bigint IS NULL"
-            b" OR user_id = (SELECT user_id FROM vallum.account WHERE id = %(id)s)",
-            {"id": account_id},
-        )
 
 
 def _run(store: Store, connection: Connection | None, statement: str, params: Iterable[Any]) -> list[Any]:

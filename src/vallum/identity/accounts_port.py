@@ -92,6 +92,10 @@ class Accounts(Protocol):
         """End the sessions that a source calls `sid`, whoever's they are."""
         ...
 
+    def forget(self, tx: Transaction, source: str, why: str) -> None:
+        """A source is none any more: sessions it has opened end, and groups it has given are taken."""
+        ...
+
     def record(self, tx: Transaction, event: str, account_id: int | None, details: dict[str, str]) -> None:
         """Write an event to the trail. `details` never hold a secret."""
         ...

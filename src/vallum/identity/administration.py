@@ -135,15 +135,17 @@ class AccountAdministration(Acting):
         self.base.record("session.all-ended", account, by=actor, sessions=ended)
         return ended
 
-    def end_session(self, account: Account, session_id: int, *, by: Account | None) -> bool:
-        """End one of an account's sessions; whether it was there.
+    def end_session(
+        self, account: Account, session_id: int, *, by: Account | None, kind: str = "browser"
+    ) -> bool:
+        """End one of an account's sessions, of a browser or of a program; whether it was there.
 
         Raises: NotPermitted.
         """
         actor = self.require_administrator(by)
-        ended = self.base.sessions.end_one(account.id, session_id)
+        ended = self.base.end_session(account.id, kind, session_id)
         if ended:
-            self.base.record("session.ended", account, by=actor)
+            self.base.record("session.ended", account, by=actor, session_kind=kind)
         return ended
 
     def start_reset(self, account: Account, *, by: Account | None) -> None:

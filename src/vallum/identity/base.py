@@ -17,7 +17,8 @@ from vallum.identity.memberships import Memberships
 from vallum.identity.notices import Notices
 from vallum.identity.outbox import Message, Outbox
 from vallum.identity.people import NoApplication, People, Source
-from vallum.identity.sessions import Sessions
+from vallum.identity.programs import Programs, ProgramSession
+from vallum.identity.sessions import Session, Sessions
 from vallum.identity.settings import IdentitySettings
 from vallum.identity.store import Connection, Store
 from vallum.identity.tickets import Tickets
@@ -89,14 +90,30 @@ class Base:
         return People(self.memberships, self.source)
 
     @cached_property
+    def programs(self) -> Programs:
+        """Sessions of programs."""
+        return Programs(self.store)
+
+    @cached_property
     def sessions(self) -> Sessions:
-        """Sessions."""
+        """Sessions of browsers."""
         return Sessions(self.store, self.settings.sessions)
 
     @cached_property
     def tickets(self) -> Tickets:
         """Half-done steps."""
         return Tickets(self.store)
+
+    def signed_in(self, account_id: int, *, most: int | None = None) -> list[Session | ProgramSession]:
+        """An account's sessions: those of browsers, then those of programs (so many of these at most)."""
+        now = self.now()
+        return [*self.sessions.of(account_id, now), *self.programs.of(account_id, now, most=most)]
+
+    def end_session(self, account_id: int, kind: str, session_id: int) -> bool:
+        """End one of an account's sessions, of that kind; whether it was there."""
+        if kind == ProgramSession.kind:
+            return self.programs.end_one(account_id, session_id, self.now())
+        return kind == Session.kind and self.sessions.end_one(account_id, session_id)
 
     def record(
         self,

@@ -168,6 +168,17 @@ class DirectoryAccounts:
         self._base.record("session.all-ended", None, by=source, why=why, sessions=ended)
         return ended
 
+    def forget(self, tx: Transaction, source: str, why: str) -> None:
+        """A source is none any more: sessions it has opened end, and groups it has given are taken.
+
+        The accounts stay as they are: open ones open, for whoever they are linked to next.
+        """
+        ended = tx.execute(b"DELETE FROM vallum.session WHERE provider = %s", (source,)).rowcount
+        tx.execute(b"DELETE FROM vallum.ticket WHERE data ->> 'provider' = %s", (source,))
+        self._base.record("session.all-ended", None, by=source, why=why, sessions=ended)
+        for account_id, group in self._base.memberships.drop(tx, source):
+            self._base.record("group.taken", account_id, by=source, group=group)
+
     def record(self, tx: Transaction, event: str, account_id: int | None, details: dict[str, str]) -> None:
         """Write an event to the trail. `details` never hold a secret."""
         facts: dict[str, Any] = {f"detail_{name}": value for name, value in details.items()}

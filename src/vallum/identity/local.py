@@ -52,6 +52,8 @@ class LocalAuthenticator:
         self._identity = identity
         self._key = secrets.token_bytes(32)
         self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
+        # The names they were accepted with, by user and password.
+        self._names: OrderedDict[bytes, str] = OrderedDict()
         self._lock = Lock()
 
     def password(self, login: str, password: str, client: Client) -> Verdict:
@@ -59,7 +61,7 @@ class LocalAuthenticator:
 
         Raises: ConnectionFailed, Busy.
         """
-        mark = self._of(login, password)
+        mark = self._of(login_key(login), password)
         known = self._recall(mark, login)
         if known is not None:
             return known
@@ -74,7 +76,20 @@ class LocalAuthenticator:
                 with self._identity.base.store.transaction() as connection:
                     self._identity.base.alarm(connection, checked.account, client, methods="pwd")
             self._keep(mark, verdict, standing)
+            self._name(verdict.user_id, password, login)
         return verdict
+
+    def again(self, user_id: int, password: str) -> Verdict | None:
+        """The verdict on a password that was accepted for that user, where it still holds.
+
+        None: ask `password`, with the name as it is now; for whoever has a user's id, and looks for the name.
+
+        Raises: ConnectionFailed.
+        """
+        with self._lock:
+            login = self._names.get(self._of(user_id, password))
+        found = None if login is None else self._recall(self._of(login_key(login), password), login)
+        return found if found is not None and found.user_id == user_id else None
 
     def key(self, key: str, client: Client) -> Verdict:
         """Whether this is an API key, and whose.
@@ -140,9 +155,8 @@ class LocalAuthenticator:
 
     # What was accepted
 
-    def _of(self, login: str, password: str) -> bytes:
-        text = f"{login_key(login)}\0{password}".encode("utf-8", "surrogatepass")
-        return hmac.digest(self._key, text, hashlib.sha256)
+    def _of(self, *parts: object) -> bytes:
+        return hmac.digest(self._key, repr(parts).encode("utf-8", "surrogatepass"), hashlib.sha256)
 
     def _standing(self, login: str) -> tuple[object, ...]:
         """What must not have changed: one look at the account, one at an Odoo's user, whoever is named."""
@@ -171,3 +185,11 @@ class LocalAuthenticator:
             self._seen.move_to_end(mark)
             if len(self._seen) > _MOST:
                 self._seen.popitem(last=False)
+
+    def _name(self, user_id: int, password: str, login: str) -> None:
+        mark = self._of(user_id, password)
+        with self._lock:
+            self._names[mark] = login
+            self._names.move_to_end(mark)
+            if len(self._names) > _MOST:
+                self._names.popitem(last=False)

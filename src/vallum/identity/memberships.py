@@ -111,6 +111,16 @@ class Memberships:
             self.take(connection, account_id, group, source=source)
         return wanted - had, had - wanted
 
+    def drop(self, connection: Connection, source: str) -> list[tuple[int, str]]:
+        """Take all that a source has given, which is a provider; from which account which group."""
+        if source in (DIRECT, REQUEST):
+            # A provider that is called so has given nothing: what bears this name people gave.
+            return []
+        taken = connection.execute(
+            b"DELETE FROM vallum.membership WHERE source = %s RETURNING account_id, group_name", (source,)
+        )
+        return sorted(taken.fetchall())
+
     def of(self, account_id: int, now: datetime) -> list[Membership]:
         """What holds for an account now."""
         rows = self._store.rows(

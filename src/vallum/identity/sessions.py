@@ -1,4 +1,4 @@
-"""Sessions: who is signed in, on which device, since when, and until when.
+"""Sessions of browsers: who is signed in, on which device, since when, and until when.
 
 The browser holds a token of 256 bits, the database its digest. Every request asks the database, so that
 a session ended here has ended everywhere.
@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from vallum.identity.accounts import end_all, end_of_programs
+from vallum.identity.accounts import end_all
 from vallum.identity.authenticator import Client
 from vallum.identity.errors import FreshSignInNeeded
 from vallum.identity.network import address_of
+from vallum.identity.programs import AGENT, end_of_programs
 from vallum.identity.settings import SessionSettings
 from vallum.identity.store import Connection, Store
 from vallum.identity.tokens import digest, new_token
@@ -25,12 +26,13 @@ from vallum.identity.tokens import digest, new_token
 __all__ = ["Session", "Sessions"]
 
 _TOUCH: Final = timedelta(minutes=1)
-_AGENT: Final = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """A session as stored. `fresh`: when the credentials were shown last; `methods`: how (`pwd`, …)."""
+
+    kind: ClassVar[str] = "browser"
 
     id: int
     account_id: int
@@ -51,6 +53,7 @@ class Session:
     def as_dict(self) -> dict[str, Any]:
         """The session for a program."""
         return {
+            "kind": self.kind,
             "id": self.id,
             "account_id": self.account_id,
             "login": self.login,
@@ -128,7 +131,7 @@ class Sessions:
                 min(end, expires) if expires else end,
                 list(methods),
                 address_of(client.address),
-                client.user_agent[:_AGENT],
+                client.user_agent[:AGENT],
                 device_id,
                 provider,
                 provider_session,
@@ -187,15 +190,15 @@ class Sessions:
         return bool(rows)
 
     def end_all(self, account_id: int, *, keep: str | None = None) -> int:
-        """End all of an account's sessions, but the one with the token `keep`; how many."""
+        """End all of an account's sessions, programs' too, but the one with the token `keep`; how many."""
         with self._store.transaction() as connection:
             return end_all(connection, account_id, keep=digest(keep) if keep else None)
 
     def end_everyones(self) -> int:
-        """End the sessions of all accounts; how many."""
+        """End the sessions of all accounts, programs' too; how many."""
         with self._store.transaction() as connection:
-            end_of_programs(connection)
-            return connection.execute(b"DELETE FROM vallum.session").rowcount
+            programs = end_of_programs(connection)
+            return programs + connection.execute(b"DELETE FROM vallum.session").rowcount
 
     def sweep(self, now: datetime, *, most: int = 10_000) -> int:
         """Drop expired sessions, `most` at once, and say how many."""

@@ -21,6 +21,7 @@ from vallum.identity import (
     LocalAuthenticator,
     OfApplication,
     Refusal,
+    Verdict,
     open_identity,
 )
 from vallum.identity.account import FOREIGN
@@ -95,6 +96,13 @@ class People:
         """
         account = self.identity.base.accounts.by_user(user.id)
         return user.login if account is None or account.source == FOREIGN else account.login
+
+    def again(self, user_id: int, password: str) -> Verdict | None:
+        """The verdict on a password that was accepted for that user and still holds; None: ask with the name.
+
+        Raises: ConnectionFailed.
+        """
+        return self._local.again(user_id, password)
 
     def told(self, event: str, client: Client, details: Mapping[str, Any]) -> None:
         """Record how signing in to the API went, where nobody else has: each proof once a process.

@@ -2,6 +2,7 @@
 
 Kept is a digest of the token, so that whoever reads the table cannot be anybody. A session ends when
 it is closed, unused or old, and when its user's credentials change (see `mark`).
+Who may see and end one beside its program: `vallum.identity.programs`.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Final
 
+from vallum.identity import Client
+from vallum.identity.network import address_of
+from vallum.identity.programs import AGENT, IDLE, LONGEST
 from vallum.kernel import Clock
 from vallum.postgres import Database
 
 __all__ = ["Sessions"]
 
-_IDLE: Final = timedelta(hours=12)
-_LONGEST: Final = timedelta(days=7)
 _TOUCH: Final = timedelta(minutes=5)
 _OPEN: Final = (
-    "INSERT INTO vallum.rpc_session (token, user_id, mark, created, used) VALUES (%s, %s, %s, %s, %s)"
+    "INSERT INTO vallum.rpc_session"
+    " (token, user_id, mark, created, used, address, user_agent, account_id)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s,"
+    " (SELECT id FROM vallum.account WHERE user_id = %s AND kind = 'person'))"
 )
 
 
@@ -34,17 +39,18 @@ class Sessions:
         self._clock = clock
         self._mark = mark
 
-    def open(self, user_id: int) -> str:
-        """A new session's token. Those that are over are removed.
+    def open(self, user_id: int, client: Client) -> str:
+        """A new session's token, of the account that is tied to the user. Those that are over are removed.
 
         Raises: ConnectionFailed.
         """
         now = self._clock.now()
         self._database.rows(
-            "DELETE FROM vallum.rpc_session WHERE used < %s OR created < %s", (now - _IDLE, now - _LONGEST)
+            "DELETE FROM vallum.rpc_session WHERE used < %s OR created < %s", (now - IDLE, now - LONGEST)
         )
         token = secrets.token_urlsafe(32)
-        self._database.rows(_OPEN, (_digest(token), user_id, self._mark(user_id), now, now))
+        row = (_digest(token), user_id, self._mark(user_id), now, now)
+        self._database.rows(_OPEN, (*row, address_of(client.address), client.user_agent[:AGENT], user_id))
         return token
 
     def user_of(self, token: str) -> int | None:
@@ -56,7 +62,7 @@ class Sessions:
         rows = self._database.rows(
             "SELECT user_id, mark, used FROM vallum.rpc_session"
             " WHERE token = %s AND used >= %s AND created >= %s",
-            (kept_under, now - _IDLE, now - _LONGEST),
+            (kept_under, now - IDLE, now - LONGEST),
         )
         if not rows:
             return None

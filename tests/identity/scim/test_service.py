@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -14,7 +14,8 @@ from vallum.identity.scim.http import Request, Response, ScimHttp
 from vallum.identity.scim.models import BULK_LIMIT
 from vallum.identity.scim.tokens import TokenRefused, authenticate, make, revoke, tokens
 from vallum.identity.sso.errors import NoSuchProvider
-from vallum.identity.sso.store import Link, find_link, link
+from vallum.identity.sso.store import Link, find_link, forget_provider, link
+from vallum.postgres import connect, migrations
 
 BULK = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 
@@ -552,6 +553,51 @@ def test_directory_that_is_switched_off_changes_nothing(corp: Directory, world: 
     world.provider(kind="scim", id="corp", label="Corp", enabled=False)
     assert corp.patch(f"/Users/{person['id']}", *LEAVING["okta"]).status == 403
     assert corp.account("marie")[1]
+
+
+def test_removing_the_provider_ends_its_tokens_and_orphans_nobody(corp: Directory, world: Any) -> None:
+    """Nothing it said is left, also for a namesake; another one takes the accounts over once told to."""
+    person = corp.add("marie", externalId="e-1")
+    corp.group("Sales", person["id"])
+    account = open_session(corp, "marie")
+    with corp.store.transaction() as tx:
+        token = make(tx, "corp", corp.clock.now(), days=10)
+        assert corp.accounts.groups(tx, account, "corp")
+    with corp.store.transaction() as tx:
+        forget_provider(tx, corp.accounts, "corp")
+    assert authenticate(corp.store, token, corp.clock.now()) is None
+    assert corp.ask("GET", f"/Users/{person['id']}").status == 403
+    with corp.store.transaction() as tx:
+        assert not corp.accounts.groups(tx, account, "corp")
+    for table in ("token", "user", "group", "member", "external"):
+        assert corp.store.rows(f"SELECT count(*) FROM vallum.scim_{table}") == [(0,)]
+    world.provider(kind="scim", id="corp", label="Corp")
+    assert authenticate(corp.store, token, corp.clock.now()) is None
+    said = {"schemas": [USER], "userName": "marie", "externalId": "e-1"}
+    assert corp.ask("POST", "/Users", said).status == 409
+    world.provider(kind="scim", id="next", label="Next", adopt="login")
+    following = Directory(world.store, world.accounts, world.clock, "next")
+    again = following.add("marie", externalId="other-7")
+    assert following.account("marie") == (account, True)
+    following.patch(f"/Users/{again['id']}", *LEAVING["okta"])
+    assert following.account("marie") == (account, False)
+
+
+def test_upgrade_drops_what_removed_providers_have_left(pg_dsn: str) -> None:
+    """A token of one that is gone is nobody's, also for a provider of the same id made later."""
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+    with connect(pg_dsn, readonly=False, autocommit=True) as connection:
+        migrations._run(connection, "sso", "0006")
+        connection.execute(
+            b"INSERT INTO vallum.scim_token (provider_id, prefix, digest, created, expires)"
+            b" VALUES ('gone', 'vscim_0', sha256('a'), %s, %s)",
+            (now, now + timedelta(days=1)),
+        )
+        connection.execute(b"INSERT INTO vallum.scim_external VALUES ('gone', 'e-1', 1)")
+        migrations.migrate(connection, "sso")
+        assert tokens(connection) == []
+        assert connection.execute(b"SELECT FROM vallum.scim_external").fetchall() == []
+        migrations.unmigrate(connection, "sso")
 
 
 def test_service_describes_itself(corp: Directory) -> None:

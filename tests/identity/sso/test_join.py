@@ -178,6 +178,8 @@ def test_password_is_forbidden_by_domain(world: World) -> None:
         {"forbid_password": True},
         {"adopt": "email"},
         {"unknown": 1},
+        {"id": "direct"},
+        {"id": "request"},
         {"rules": [{"value": "x", "groups": []}]},
         {"rules": [{"value": "x", "groups": ["g"], "regex": True}]},
     ],
@@ -194,10 +196,10 @@ def test_provider_can_be_removed_with_its_links(world: World) -> None:
     with world.store.transaction() as tx:
         store.link(tx, store.Link("idp", ISSUER, "m-1", 1), world.clock.now())
         assert store.links_of(tx, account_id=1) == [store.Link("idp", ISSUER, "m-1", 1)]
-        store.forget_provider(tx, "idp")
+        store.forget_provider(tx, world.accounts, "idp")
         assert store.links_of(tx) == []
         with pytest.raises(NoSuchProvider):
-            store.forget_provider(tx, "idp")
+            store.forget_provider(tx, world.accounts, "idp")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,9 @@ from vallum.identity.sso.rules import GroupRule
 
 __all__ = ["LdapProvider", "OidcProvider", "Provider", "SamlProvider", "ScimProvider", "dump", "parse"]
 
+# What groups are marked with that no provider has given.
+_TAKEN = frozenset({"direct", "request"})
+
 Id = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9-]{0,39}\Z")]
 Domain = Annotated[str, Meta(pattern=r"\A[a-z0-9.-]{1,253}\Z")]
 Text = Annotated[str, Meta(min_length=1, max_length=2048)]
@@ -168,6 +171,12 @@ def dump(provider: Provider) -> dict[str, Any]:
 
 
 def _check(provider: Provider, where: str) -> None:
+    if provider.id in _TAKEN:
+        raise ProviderMisconfigured(
+            f"no provider can be called `{provider.id}`: groups that people gave bear this name",
+            where=where,
+            fix="choose another id",
+        )
     if provider.forbid_password and not provider.domains:
         raise ProviderMisconfigured(
             "passwords can be forbidden only for named mail domains", where=where, fix="give `domains`"

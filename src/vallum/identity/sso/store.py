@@ -11,7 +11,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from vallum.identity.accounts_port import Transaction
+from vallum.identity.accounts_port import Accounts, Transaction
 from vallum.identity.sso import providers
 from vallum.identity.sso.errors import NoSuchProvider, ProviderMisconfigured
 from vallum.identity.sso.providers import Provider
@@ -60,10 +60,14 @@ def save_provider(tx: Transaction, wanted: Provider, now: datetime) -> None:
     )
 
 
-def forget_provider(tx: Transaction, provider_id: str) -> None:
-    """Remove a provider and its links. Raises: NoSuchProvider."""
+def forget_provider(tx: Transaction, accounts: Accounts, provider_id: str) -> None:
+    """Remove a provider: its links, tokens and what its directory said go with it, and what it gave is taken.
+
+    Raises: NoSuchProvider.
+    """
     if not tx.execute("DELETE FROM vallum.sso_provider WHERE id = %s", (provider_id,)).rowcount:
         raise _unknown(provider_id)
+    accounts.forget(tx, provider_id, "sso.provider-removed")
 
 
 def provider(tx: Transaction, provider_id: str) -> Provider:

@@ -9,7 +9,7 @@ from vallum.identity import Account
 from vallum.identity.errors import NotPermitted
 from vallum.identity.search import AccountQuery, find_accounts
 from vallum.kernel import VallumError
-from vallum.server.account.naming import LENGTHS, among, end_of, group_names, number, typed_in
+from vallum.server.account.naming import LENGTHS, SESSIONS, among, end_of, group_names, number, typed_in
 from vallum.server.account.web import Page
 from vallum.server.http import Response
 from vallum.server.pages import Download, twin
@@ -130,7 +130,8 @@ def user(
         known=group_names(page),
         lengths=LENGTHS,
         factors=page.identity.factors.of(found.id),
-        sessions=base.sessions.of(found.id, page.now),
+        sessions=base.signed_in(found.id, most=SESSIONS + 1),
+        shown=SESSIONS,
         keys=page.identity.keys.some(found.id),
         now=page.now,
         typed=typed_in(form),
@@ -180,7 +181,8 @@ def _end_sessions(page: Page, found: Account, _: Mapping[str, str], by: Account)
 
 
 def _end_session(page: Page, found: Account, form: Mapping[str, str], by: Account) -> str:
-    ended = page.identity.end_session(found, number(form.get("session", "")), by=by)
+    kind = form.get("kind", "browser")
+    ended = page.identity.end_session(found, number(form.get("session", "")), by=by, kind=kind)
     return "The session has ended." if ended else "It had ended already."
 
 

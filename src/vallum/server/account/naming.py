@@ -11,8 +11,10 @@ from vallum.identity.search import Among
 from vallum.kernel import SettingsError
 from vallum.server.account.web import Page
 
-__all__ = ["LENGTHS", "among", "end_of", "group_id", "group_names", "number", "typed_in"]
+__all__ = ["LENGTHS", "SESSIONS", "among", "end_of", "group_id", "group_names", "number", "typed_in"]
 
+# So many sessions of programs are shown at once; what ends all ends the others too.
+SESSIONS: Final = 200
 # Minutes and what people call them.
 LENGTHS: Final = (
     ("", "until it is taken"),

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from vallum.identity.errors import PasswordRefused
 from vallum.kernel import VallumError
+from vallum.server.account.naming import SESSIONS
 from vallum.server.account.web import Page
 from vallum.server.http import Response
 from vallum.server.pages import Download, as_json
@@ -20,13 +21,14 @@ def overview(page: Page, _: int, *, error: VallumError | None = None) -> Respons
     """Everything there is; as a file too, for whoever wants to know what is kept about them."""
     account, base, factors = page.account, page.identity.base, page.identity.factors
     memberships = base.memberships.of(account.id, page.now)
+    as_file = page.query.get("format") == "json" and error is None
     known: dict[str, list[Any]] = {
-        "sessions": base.sessions.of(account.id, page.now),
+        "sessions": base.signed_in(account.id, most=None if as_file else SESSIONS + 1),
         "devices": base.devices.of(account.id, page.now),
         "factors": factors.of(account.id),
         "keys": page.identity.keys.some(account.id),
     }
-    if page.query.get("format") == "json" and error is None:
+    if as_file:
         told = {
             "account": account.as_dict(),
             **{name: [one.as_dict() for one in some] for name, some in known.items()},
@@ -43,6 +45,7 @@ def overview(page: Page, _: int, *, error: VallumError | None = None) -> Respons
         error=error,
         own=account,
         session=page.session,
+        shown=SESSIONS,
         **known,
         recovery_left=factors.recovery_left(account.id),
         groups=sorted(base.people.groups(account, page.now)),
@@ -70,12 +73,12 @@ def password(page: Page, _: int) -> Response:
 
 
 def end_session(page: Page, number: int) -> Response:
-    """End one of the sessions."""
-    page.form()
-    account = page.account
+    """End one of the sessions, of a browser or of a program."""
+    kind = page.form().get("kind", "browser")
+    account, base = page.account, page.identity.base
     page.require_fresh()
-    page.identity.base.sessions.end_one(account.id, number)
-    page.identity.base.record("session.ended", account, client=page.request.client)
+    if base.end_session(account.id, kind, number):
+        base.record("session.ended", account, client=page.request.client, session_kind=kind)
     return page.go("/account/security")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+from vallum.identity import Verdict
 from vallum.identity.accounts import login_key
 from vallum.identity.keys.text import prefix_of
 from vallum.policy import User
@@ -73,12 +74,7 @@ def execute_for(service: Service, request: Request, args: list[Any], *, keywords
     service.check_database(database)
     if type(user_id) is not int or not isinstance(secret, str):
         raise denied()
-    user = service.directory.get(user_id)
-    # The name of an account is looked up only where it counts: keys go without one.
-    login = user.login if user is not None else ""
-    if user is not None and prefix_of(secret) is None:
-        login = service.login_of(user)
-    verdict = service.signin.secret(login, secret, request.client)
+    verdict = _shown(service, request, user_id, secret)
     if verdict.user_id != user_id:
         raise denied()
     service.limit(verdict, request.client)
@@ -92,6 +88,22 @@ def execute_for(service: Service, request: Request, args: list[Any], *, keywords
         named,
         idempotency_key=request.headers.get("idempotency-key"),
     )
+
+
+def _shown(service: Service, request: Request, user_id: int, secret: str) -> Verdict:
+    """The verdict on a password or key that comes with the user's id.
+
+    The name of an account is looked up only where it counts: keys go without one, and what was accepted a
+    moment ago is looked at under the name it was accepted with.
+    """
+    user = service.directory.get(user_id)
+    login = user.login if user is not None else ""
+    if user is not None and prefix_of(secret) is None:
+        known = service.people.again(user_id, secret) if service.people is not None else None
+        if known is not None:
+            return known
+        login = service.login_of(user)
+    return service.signin.secret(login, secret, request.client)
 
 
 def _arguments(rest: list[Any]) -> tuple[list[Any], dict[str, Any]]:

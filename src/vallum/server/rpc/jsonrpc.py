@@ -161,7 +161,7 @@ def _sign_in(service: Service, request: Request, params: Any) -> tuple[Any, Mapp
         raise RpcError("`login` and `password` are text", name="builtins.TypeError")
     verdict = service.signin.password(login, password, request.client)
     user = service.admit(verdict, request.client)
-    token = service.sessions.open(user.id)
+    token = service.sessions.open(user.id, request.client)
     return info_of(service, user), {"set-cookie": _cookie(request, token)}
 
 
