@@ -149,8 +149,8 @@ class Base:
         connection.execute(
             b"DELETE FROM vallum.ticket WHERE account_id = %s AND kind IN ('reset', 'invite')", (after.id,)
         )
-        # Where there is no password, an address lets nobody in, and a directory may change many at once.
-        for known in (before, after) if after.password_hash is not None else ():
+        # Where a password can be had by a link; else an address lets nobody in, and a directory changes many.
+        for known in (before, after) if after.local_password else ():
             notice = self.notices.changed(known, "The mail address was changed", self.now())
             self.mail(connection, "address-changed", notice)
 
