@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.identity.world import GOOD
 from tests.support.forms import post, sign_in
@@ -46,6 +47,7 @@ def _known(browser: httpx.Client) -> dict[str, dict[str, Any]]:
     return {one["user_agent"]: one for one in told if one["kind"] == "program"}
 
 
+@pytest.mark.asvs("7.5.2")
 def test_own_session_of_a_program_is_shown_and_ended_alone(installation: Installation) -> None:
     """Refused at the very next request; the other program and the browser go on; the log tells."""
     installation.person("rpc-one", user_id=10)
@@ -68,6 +70,7 @@ def test_own_session_of_a_program_is_shown_and_ended_alone(installation: Install
         assert browser.get(SECURITY).status_code == 200
 
 
+@pytest.mark.asvs("7.4.5")
 def test_administrator_sees_and_ends_sessions_of_programs(installation: Installation) -> None:
     """One alone, and all, on the page of the account."""
     account = installation.person("rpc-two", user_id=11)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 
 from vallum.kernel import ConnectionFailed
-from vallum.postgres import EmbeddedServer
+from vallum.postgres import Database, EmbeddedServer, ThreadDatabase
 from vallum.server import watch
 from vallum.server.fingerprint import Fingerprint
 from vallum.server.watch import Watch
@@ -51,7 +52,7 @@ def test_change_while_the_application_was_opened_is_noticed(
         told.append("changed")
         return digest
 
-    found = Watch(pg_server.dsn("postgres"), digest, changed, lambda: told.append("failed"))
+    found = Watch(pg_server.dsn("postgres"), nullcontext, digest, changed, lambda: told.append("failed"))
     found.start()
     try:
         assert _until(lambda: told == ["changed"])
@@ -72,7 +73,7 @@ def test_what_cannot_be_looked_at_for_long_is_not_answered_from(
         told.append("changed")
         return digest
 
-    found = Watch(pg_server.dsn("postgres"), digest, changed, lambda: told.append("failed"))
+    found = Watch(pg_server.dsn("postgres"), nullcontext, digest, changed, lambda: told.append("failed"))
     found.start()
     try:
         assert _until(lambda: told == ["changed"])
@@ -89,9 +90,35 @@ def test_server_that_takes_no_connection_counts_as_not_looked_at(
 ) -> None:
     """Even where the connections of calls are still open."""
     monkeypatch.setattr(watch, "PATIENCE", 0.1)
-    found = Watch("host=127.0.0.1 port=1 dbname=x", _Digest(), _Digest, lambda: told.append("failed"))
+    nowhere = "host=127.0.0.1 port=1 dbname=x"
+    found = Watch(nowhere, nullcontext, _Digest(), _Digest, lambda: told.append("failed"))
     found.start()
     try:
         assert _until(lambda: "failed" in told)
     finally:
         found.close()
+
+
+def test_right_that_is_given_and_taken_while_it_is_read_does_not_stay(pg_dsn: str) -> None:
+    """What is read is what was looked at: nobody keeps what was there between two looks alone."""
+    read: list[int] = []
+    with ThreadDatabase(pg_dsn, readonly=False) as database, Database(pg_dsn, readonly=False) as others:
+        others.rows("CREATE TABLE granted (who integer)")
+
+        class _Rows(_Digest):
+            def take(self) -> object:
+                return database.rows("SELECT array_agg(xmin::text) FROM granted")
+
+        def changed() -> Fingerprint:
+            others.rows("INSERT INTO granted VALUES (1)")
+            read.append(database.rows("SELECT count(*) FROM granted")[0][0])
+            others.rows("DELETE FROM granted")
+            return _Rows()
+
+        found = Watch(pg_dsn, database.snapshot, _Rows(), changed, lambda: None)
+        found.start()
+        try:
+            assert _until(lambda: bool(read))
+        finally:
+            found.close()
+        assert read == [0]

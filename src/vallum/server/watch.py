@@ -3,12 +3,15 @@
 Polling finds every change, whoever made it; `NOTIFY vallum_policy` has it looked at once.
 Invariant: where what has changed cannot be read, or for long not be looked at, nobody is answered under what
 was known before.
+Invariant: what is read is of the instant that was looked at: else a right given after the look, read, and
+taken before the next one would look as if nothing had been, and stay.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from threading import Event, Thread
 from time import monotonic
 from typing import Final
@@ -28,16 +31,21 @@ _LOG: Final = logging.getLogger("vallum.server")
 
 
 class Watch:
-    """A thread that calls `changed` after a change, `failed` where that fails. Close it."""
+    """A thread that calls `changed` after a change, `failed` where that fails. Close it.
+
+    `instant`: within it, all that this thread reads is of one.
+    """
 
     def __init__(
         self,
         dsn: str,
+        instant: Callable[[], AbstractContextManager[object]],
         fingerprint: Fingerprint,
         changed: Callable[[], Fingerprint],
         failed: Callable[[], None],
     ) -> None:
         self._dsn = dsn
+        self._instant = instant
         self._fingerprint = fingerprint
         self._changed = changed
         self._failed = failed
@@ -86,6 +94,10 @@ class Watch:
         self._done.wait(_EVERY)
 
     def _look(self) -> None:
+        with self._instant():
+            self._compare()
+
+    def _compare(self) -> None:
         found = self._fingerprint.take()
         self._looked = monotonic()
         if found == self._last:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -129,9 +130,15 @@ def build(plan: Plan) -> ASGI:
         service.learn(_state(settings, database, people, kept, trail))
         return _fingerprint(settings, database, service.application, people)
 
+    @contextmanager
+    def instant() -> Iterator[None]:
+        with database.snapshot(), store.snapshot():
+            yield
+
     watch = _patiently(
         lambda: Watch(
             settings.dsn or "",
+            instant,
             _fingerprint(settings, database, state.application, people),
             changed,
             lambda: service.learn(None),
