@@ -94,6 +94,8 @@ def test_who_leaves_by_scim_is_out_by_the_next_request(
     """Session, half-done step, session of RPC, password and key, with the answer to the directory."""
     federation.provider(kind="scim", id="leaving", label="People", adopt="login")
     member = joined(provider="leaving", sid="s")
+    # A service's account is a directory's only where somebody has said so.
+    member.linked("leaving", "by hand", member.account.login, program=member.program.login)
     with federation.scim("leaving") as scim:
         made = [
             scim.post("/scim/v2/Users", json={"schemas": [USER], "userName": account.login}).json()

@@ -8,6 +8,8 @@ from contextlib import nullcontext
 
 import pytest
 
+import vallum
+from tests.support.company import METADATA, POLICY
 from vallum.kernel import ConnectionFailed
 from vallum.postgres import Database, EmbeddedServer, ThreadDatabase
 from vallum.server import watch
@@ -122,3 +124,17 @@ def test_right_that_is_given_and_taken_while_it_is_read_does_not_stay(pg_dsn: st
         finally:
             found.close()
         assert read == [0]
+
+
+def test_users_that_were_read_for_a_call_are_read_again(company: str) -> None:
+    """They may be of a moment whose changes are undone since: the digest is another one until then."""
+    with Database(company) as database:
+        opened = vallum.open(company, metadata=METADATA, policy=POLICY)
+        try:
+            digest = Fingerprint(database, opened.application, ())
+            assert digest.take() == digest.take()
+            before = digest.take()
+            opened.application.refresh()
+            assert digest.take() != before
+        finally:
+            opened.close()

@@ -85,6 +85,11 @@ class Application:
         """The users as the database has them now."""
         return self._people()[1]
 
+    @property
+    def times_read(self) -> int:
+        """How often users and groups were read anew: who watches them learns that others have read them."""
+        return self._current.times_read
+
     def widen(self, widen: Widen, lasting: Widen | None = None) -> None:
         """Let users have more groups than the database gives them: now, and whenever they are read anew.
 

@@ -90,6 +90,11 @@ class People:
         return found
 
     @property
+    def times_read(self) -> int:
+        """How often they were read anew."""
+        return self._read
+
+    @property
     def has_passing(self) -> bool:
         """Whether users may have groups that end by themselves."""
         return self._widen is not None

@@ -2,7 +2,8 @@
 
 Rows are told by the transaction that wrote them: a row that was inserted, updated or deleted by whatever
 means changes the sum. Nothing is written to the database, and no trigger is needed.
-Files of a policy are told by their size and time of change.
+Files of a policy are told by their size and time of change. It is another one also after users were read for
+a call: they may be of a moment whose changes are undone since, which no row tells.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Fingerprint:
         more: Callable[[], object] = lambda: None,
     ) -> None:
         self._database = database
+        self._application = application
         self._more = more
         self._files = files
         self._statement = self._made(application)
@@ -65,7 +67,8 @@ class Fingerprint:
 
         Raises: ConnectionFailed.
         """
-        return (tuple(self._database.rows(self._statement)), self._approved(), self._of_files(), self._more())
+        of_tables = tuple(self._database.rows(self._statement))
+        return of_tables, self._approved(), self._of_files(), self._more(), self._application.times_read
 
     def _approved(self) -> object:
         """The changes of the policy; their table may come while the server runs."""

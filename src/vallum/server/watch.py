@@ -107,5 +107,6 @@ class Watch:
         except Exception:
             self._failed()
             raise
-        self._last = found
+        # Of what was just read, at the same instant.
+        self._last = self._fingerprint.take()
         _LOG.info("policy and users were read anew")

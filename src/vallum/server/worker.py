@@ -197,6 +197,8 @@ def _state(
 ) -> State:
     application = opened(settings, database, kept).application
     application.widen(people.widened, people.lasting)
+    # Now, and not with the first call: what is known is of the instant the watch looks at.
+    _ = application.directory
     trail.watch(application)
     if isinstance(database, ReplicatedDatabase):
         application.stamps.append(database.stamp)

@@ -76,10 +76,10 @@ def _by_name(tx: Transaction, accounts: Accounts, provider: Provider, person: Pe
         return None
     if _is_provisioned(tx, found.id):
         raise UniquenessException(detail="somebody with this userName is provisioned already")
-    if found.reserved:
-        raise UniquenessException(detail="this userName is a service's, or an account's for emergencies")
     known = links.links_of(tx, account_id=found.id)
     ours = [one for one in known if one.provider_id == provider.id]
+    if found.reserved and not ours:
+        raise UniquenessException(detail="this userName is a service's, or an account's for emergencies")
     if not ours and provider.adopt != "login":
         raise UniquenessException(detail="an account with this userName exists that is not this directory's")
     if tx.execute(
