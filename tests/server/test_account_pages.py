@@ -16,6 +16,7 @@ from tests.identity.world import GOOD
 from tests.support.forms import post, sign_in, tag
 from tests.support.installation import FENCED, Installation
 from vallum.identity.keys.scope import Scope
+from vallum.postgres import Database
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -378,6 +379,33 @@ def test_group_that_is_given_and_taken_holds_soon(installation: Installation) ->
             count(),
             installation.identity.base.memberships.of(service.id, installation.identity.base.now()),
         )
+
+
+@pytest.mark.slow
+@pytest.mark.asvs("8.3.2")
+def test_group_given_and_taken_while_users_are_read_does_not_stay(
+    installation: Installation, company: str
+) -> None:
+    """Another change has everything read anew, at all moments of that: nothing undone since is kept."""
+    service, headers = _key(installation, "page-moment", 3)
+    with installation.server.client(headers=headers) as program, Database(company, readonly=False) as owner:
+
+        def becomes(wanted: Callable[[int], bool]) -> bool:
+            for _ in range(60):
+                answer = program.post("/json/2/crm.lead/search_count", json={"domain": []})
+                if wanted(int(answer.json())):
+                    return True
+                sleep(0.1)
+            return False
+
+        own = int(program.post("/json/2/crm.lead/search_count", json={"domain": []}).json())
+        for turn in range(12):
+            owner.rows("UPDATE res_groups SET name = name WHERE id = (SELECT min(id) FROM res_groups)")
+            sleep(turn * 0.05)
+            installation.identity.give_group(service, "trading.group_sale_manager", by=None)
+            becomes(lambda found: found > own)
+            installation.identity.take_group(service, "trading.group_sale_manager", by=None)
+            assert becomes(lambda found: found == own), turn
 
 
 @pytest.mark.asvs("8.4.1")
