@@ -16,7 +16,8 @@ from vallum.kernel import ConnectionFailed, Settings
 from vallum.server.rpc.common import version_info
 
 if TYPE_CHECKING:
-    from vallum.server.service import Service
+    from vallum.server.rpc.faults import RpcError
+from vallum.server.service import Service
 
 __all__ = ["pages"]
 
@@ -35,7 +36,8 @@ def readyz(request: Request[Any, Any, State], state: State) -> Response[dict[str
     try:
         state.service.application.database.rows("SELECT 1")
         state.service.sessions.ready()
-    except ConnectionFailed:
+    except (ConnectionFailed, RpcError):
+        # Or policy and users could not be read since: calls are not answered either.
         return Response({"status": "no database"}, status_code=HTTP_503_SERVICE_UNAVAILABLE)
     found = {"status": "ready"}
     if state.service.trail is not None and state.service.trail.is_kept:
