@@ -13,11 +13,11 @@ from litestar.exceptions import HTTPException
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
 from vallum.kernel import ConnectionFailed, Settings
-from vallum.server.rpc.faults import RpcError
 from vallum.server.rpc.common import version_info
+from vallum.server.rpc.faults import RpcError
 
 if TYPE_CHECKING:
-from vallum.server.service import Service
+    from vallum.server.service import Service
 
 __all__ = ["pages"]
 
