@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -209,6 +210,35 @@ def _answer(server: Server, key: str) -> Any:
         return client.post(
             f"{LEADS}/search_read", json={"domain": [], "fields": ["name"], "order": "id"}
         ).json()
+
+
+@pytest.mark.slow
+def test_policy_that_cannot_be_read_answers_nobody_until_it_can(pg_dsn: str) -> None:
+    """And the probe says so: whoever sends requests sends them elsewhere."""
+    generate(pg_dsn, rows=2_000)
+    with temporary_folder() as folder:
+        policy = Path(shutil.copytree(POLICY, folder / "trading" / "security"))
+        own = folder / "serve"
+        own.mkdir()
+        headers = {"Authorization": f"Bearer {people(own, pg_dsn, ['marie']).keys['marie']}"}
+        settings = {"metadata": METADATA, "policy": str(policy)}
+        with (
+            serving(own, dsn=pg_dsn, store=None, settings=settings) as server,
+            server.client(headers=headers) as client,
+        ):
+            assert client.get("/readyz").json() == {"status": "ready"}
+            rules = policy / "rules.xml"
+            good = rules.read_text()
+            rules.write_text(f"{good}<")
+
+            def answered() -> tuple[int, object]:
+                answer = client.get("/readyz")
+                return answer.status_code, answer.json()["status"]
+
+            assert _until(lambda: answered() == (503, "no policy and users"), 20)
+            assert client.post(f"{LEADS}/search_count", json={"domain": []}).status_code == 503
+            rules.write_text(good)
+            assert _until(lambda: answered() == (200, "ready"), 20)
 
 
 @pytest.mark.slow

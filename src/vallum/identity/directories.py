@@ -100,14 +100,14 @@ class DirectoryAccounts:
         before = self._whole(tx, account_id)
         try:
             with tx.transaction():
-                tx.execute(
-                    b"UPDATE vallum.account SET login = %s, login_key = %s, name = %s, email = %s"
-                    b" WHERE id = %s",
+                [row] = tx.execute(
+                    "UPDATE vallum.account SET login = %s, login_key = %s, name = %s, email = %s"
+                    f" WHERE id = %s RETURNING {COLUMNS}".encode(),
                     values,
-                )
+                ).fetchall()
         except psycopg.errors.UniqueViolation:
             raise AccountTaken("this login has an account already", where=person.login) from None
-        after = self._whole(tx, account_id)
+        after = account_of(row)
         if before.email != after.email:
             self._base.address_changed(tx, before, after)
 

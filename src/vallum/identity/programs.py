@@ -15,12 +15,17 @@ from typing import Any, ClassVar, Final
 
 from vallum.identity.store import Connection, Store
 
-__all__ = ["AGENT", "IDLE", "LONGEST", "ProgramSession", "Programs", "end_of_programs"]
+__all__ = ["AGENT", "IDLE", "LONGEST", "ProgramSession", "Programs", "end_of_programs", "told"]
 
 IDLE: Final = timedelta(hours=12)
 LONGEST: Final = timedelta(days=7)
 # So much is kept of what a browser or a program calls itself.
 AGENT: Final = 400
+# What is told of a session, be it of a browser or of a program.
+_TOLD: Final = (
+    *("kind", "id", "account_id", "login", "created", "seen", "expires"),
+    *("methods", "address", "user_agent"),
+)
 
 _KEPT: Final = (
     "SELECT count(*) > 0 FROM pg_attribute WHERE attrelid = to_regclass('vallum.rpc_session')"
@@ -61,19 +66,15 @@ class ProgramSession:
         return self.created + LONGEST
 
     def as_dict(self) -> dict[str, Any]:
-        """The session for a program: with the same names as that of a browser."""
-        return {
-            "kind": self.kind,
-            "id": self.id,
-            "account_id": self.account_id,
-            "login": self.login,
-            "created": self.created.isoformat(),
-            "seen": self.seen.isoformat(),
-            "expires": self.expires.isoformat(),
-            "methods": list(self.methods),
-            "address": self.address,
-            "user_agent": self.user_agent,
-        }
+        """The session for a program."""
+        return told(self)
+
+
+def told(session: object) -> dict[str, Any]:
+    """A session of either kind, for a program: instants in ISO 8601, methods as a list."""
+    found = {name: getattr(session, name) for name in _TOLD}
+    instants = {name: value.isoformat() for name, value in found.items() if isinstance(value, datetime)}
+    return {**found, **instants, "methods": list(found["methods"])}
 
 
 class Programs:

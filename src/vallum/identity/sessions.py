@@ -18,7 +18,7 @@ from vallum.identity.accounts import end_all
 from vallum.identity.authenticator import Client
 from vallum.identity.errors import FreshSignInNeeded
 from vallum.identity.network import address_of
-from vallum.identity.programs import AGENT, end_of_programs
+from vallum.identity.programs import AGENT, end_of_programs, told
 from vallum.identity.settings import SessionSettings
 from vallum.identity.store import Connection, Store
 from vallum.identity.tokens import digest, new_token
@@ -52,18 +52,7 @@ class Session:
 
     def as_dict(self) -> dict[str, Any]:
         """The session for a program."""
-        return {
-            "kind": self.kind,
-            "id": self.id,
-            "account_id": self.account_id,
-            "login": self.login,
-            "created": self.created.isoformat(),
-            "seen": self.seen.isoformat(),
-            "expires": self.expires.isoformat(),
-            "methods": list(self.methods),
-            "address": self.address,
-            "user_agent": self.user_agent,
-        }
+        return told(self)
 
 
 _COLUMNS: Final = (

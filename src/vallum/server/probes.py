@@ -31,14 +31,16 @@ def healthz(request: Request[Any, Any, State]) -> dict[str, str]:
 
 @get("/readyz", sync_to_thread=True)
 def readyz(request: Request[Any, Any, State], state: State) -> Response[dict[str, str]]:
-    """The databases answer, so that calls can be."""
+    """The databases answer, and policy and users are known, so that calls can be answered."""
     request.scope["vallum"].route = "/readyz"  # type: ignore[typeddict-item]
     try:
         state.service.application.database.rows("SELECT 1")
         state.service.sessions.ready()
-    except (ConnectionFailed, RpcError):
-        # Or policy and users could not be read since: calls are not answered either.
+    except ConnectionFailed:
         return Response({"status": "no database"}, status_code=HTTP_503_SERVICE_UNAVAILABLE)
+    except RpcError:
+        # They have changed, and could not be read since: no call is answered.
+        return Response({"status": "no policy and users"}, status_code=HTTP_503_SERVICE_UNAVAILABLE)
     found = {"status": "ready"}
     if state.service.trail is not None and state.service.trail.is_kept:
         # Late is no reason to answer nobody: what waits is not lost.

@@ -131,19 +131,20 @@ class Apart:
         return made
 
     @staticmethod
-    def _asked(process: subprocess.Popen[bytes], line: bytes, number: int) -> tuple[int, Any] | None:
+    def _asked(process: subprocess.Popen[bytes], line: bytes, number: int) -> list[Any] | None:
         """The request's number and its answer; None where there is none, and then the helper is ended."""
-        answer: Any = None
+        answer: list[Any] | None = None
         try:
-            answer = _exchanged(process, line)
+            found = _exchanged(process, line)
+            answer = found if isinstance(found, list) and len(found) == 2 and found[0] == number else None
         except (OSError, ValueError):
             pass
         finally:
             # Also where something else is raised: an answer that comes late would be taken for another's.
-            if not _is_of(answer, number):
+            if answer is None:
                 process.kill()
                 process.wait()
-        return (number, answer[1]) if _is_of(answer, number) else None
+        return answer
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> None:
@@ -164,10 +165,6 @@ def _exchanged(process: subprocess.Popen[bytes], line: bytes) -> Any:
         waiting.register(process.stdout, selectors.EVENT_READ)
         # An answer is shorter than what a pipe takes at once: where some of it is there, all is.
         return json.loads(process.stdout.readline()) if waiting.select(_LONGEST) else None
-
-
-def _is_of(answer: Any, number: int) -> bool:
-    return isinstance(answer, list) and len(answer) == 2 and answer[0] == number
 
 
 def encoded(secret: bytes) -> str:

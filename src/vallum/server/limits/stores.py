@@ -68,7 +68,7 @@ class MemoryCounters:
         return taken.retry_after
 
 
-# In the order of the keys: two requests with some in common do not wait for each other.
+# In the order of the keys: of two requests with some in common neither waits for one that waits for it.
 _TAKE: Final = """
 WITH wanted AS (
     SELECT * FROM unnest(%(keys)s::bytea[], %(intervals)s::float8[], %(tolerances)s::float8[])
