@@ -246,7 +246,8 @@ def _is(event: str) -> Callable[[dict[str, Any]], bool]:
 
 def test_killed_sequencer_is_started_again_and_loses_nothing(watched: Watched) -> None:
     """Killed beyond catching, by its process id: the next one goes on, and the log holds."""
-    [sequencer] = [p for p in _children(watched) if _has_lock(watched, p)]
+    # A server is ready before its sequencer has begun.
+    [sequencer] = until(lambda: [p for p in _children(watched) if _has_lock(watched, p)])
     with watched.client("marie") as client:
         client.post("/json/2/crm.lead/create", json={"vals_list": [{"name": "before"}]})
         sequencer.send_signal(signal.SIGKILL)
